@@ -1,0 +1,205 @@
+"""Candidates, cases and targets; interleaved timing; peak memory.
+
+Imports neither torch nor jax: the parent process must stay small and quick, and each case runs in a process of its own
+that loads one framework only. So thread pools of two frameworks never compete, and a ratio never crosses processes.
+"""
+
+import gc
+import math
+import os
+import resource
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+Framework = Literal["jax", "torch", "process"]
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What one block did.
+
+    `losses` has one entry per step (SVI: the loss in nats; NUTS: the potential energy of each draw). It is what shows
+    that two candidates optimise, or sample, the same thing. `seconds` replaces the outer clock where that would
+    include work that is not to be timed (a process shutting down).
+    """
+
+    steps: int
+    losses: Sequence[float] = ()
+    seconds: float | None = None
+
+
+Block = Callable[[], Ran]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One way to do the work.
+
+    `setup(steps)` prepares everything (data, parameters, compilation happens on the first call) and returns a block: a
+    callable that takes `steps` further steps, and returns when the results are ready. `steps` is the block's length
+    when timed, chosen per candidate so that a block lasts some tenths of a second.
+    """
+
+    name: str
+    setup: Callable[[int], Block]
+    steps: int
+
+
+@dataclass(frozen=True)
+class Target:
+    """A bound on candidate `ours`: relative to `peer`, `limit` bounds ours / peer; `kind` says what else it may be."""
+
+    ours: str
+    peer: str
+    limit: float
+    kind: Literal["ratio", "seconds more", "seconds", "memory", "memory above data"] = "ratio"
+
+    def describe(self) -> str:
+        """The bound in words."""
+        match self.kind:
+            case "seconds more":
+                return f"≤ {self.peer} + {self.limit:g} s"
+            case "seconds":
+                return f"≤ {self.limit:g} s"
+            case "memory":
+                return f"peak memory ≤ {self.limit:g} × {self.peer}"
+            case "memory above data":
+                return f"peak memory above framework and data ≤ {self.limit:g} × {self.peer}"
+            case _ if self.limit < 0.9:
+                return f"{1 / self.limit:.3g} × faster than {self.peer}"
+            case _:
+                return f"≤ {self.limit:g} × {self.peer}"
+
+
+@dataclass(frozen=True)
+class Case:
+    """Candidates that do the same work in one process, and the bounds that ours should keep.
+
+    `candidates` is called in the worker, where it may import its framework.
+    """
+
+    name: str
+    framework: Framework
+    threads: int
+    candidates: Callable[[], list[Candidate]]
+    targets: tuple[Target, ...] = ()
+    unit: str = "step"
+    check_steps: int = 0  # 0: nothing to compare
+    check_slack: float = 0.0  # relative difference of losses that is put down to chance beyond their errors
+    memory: tuple[str, ...] = ()  # candidates whose peak memory is measured, each in a process of its own
+    rounds: int = 15
+
+
+@dataclass
+class Timing:
+    """Measured seconds per step, one entry a round, or why there are none."""
+
+    name: str
+    seconds: list[float] = field(default_factory=list)
+    loss: float = math.nan
+    loss_error: float = math.nan
+    peak_mib: float = math.nan
+    peak_above_data_mib: float = math.nan
+    missing: str = ""
+
+    @property
+    def median(self) -> float:
+        """Median seconds per step."""
+        return statistics.median(self.seconds) if self.seconds else math.nan
+
+
+def quartiles(values: Sequence[float]) -> tuple[float, float]:
+    """First and third quartile; both are the value itself if there is only one."""
+    if len(values) < 2:
+        return values[0], values[0]
+    first, _, third = statistics.quantiles(values, n=4, method="inclusive")
+    return first, third
+
+
+def ratios(ours: Timing, peer: Timing) -> list[float]:
+    """ours / peer round by round: both were measured moments apart, so a slow drift of the machine cancels."""
+    return [a / b for a, b in zip(ours.seconds, peer.seconds, strict=True)]
+
+
+def measure(case: Case, *, quick: bool = False) -> list[Timing]:
+    """Check the losses of all candidates, then time them round-robin."""
+    timings, blocks = [], []
+    for candidate in case.candidates():
+        timing = Timing(candidate.name)
+        timings.append(timing)
+        steps = max(1, candidate.steps // 10) if quick else candidate.steps
+        try:
+            if case.check_steps:
+                check(case, candidate, timing, quick=quick)
+            block = candidate.setup(steps)
+            block()  # compiles, fills caches
+        except NotImplementedError as error:
+            timing.missing = str(error) or "not yet"
+        except Exception as error:  # noqa: BLE001  (a broken peer must not hide the others: its row shows the error)
+            timing.missing = f"{type(error).__name__}: {error}".splitlines()[0]
+        else:
+            blocks.append((timing, block))
+    for number in range(3 if quick else case.rounds):
+        # Every second round runs backwards, so that no candidate always follows the same other one.
+        for timing, block in blocks if number % 2 else reversed(blocks):
+            gc.collect()
+            start = time.perf_counter()
+            ran = block()
+            seconds = time.perf_counter() - start
+            timing.seconds.append((seconds if ran.seconds is None else ran.seconds) / ran.steps)
+    return timings
+
+
+def check(case: Case, candidate: Candidate, timing: Timing, *, quick: bool) -> None:
+    """Run the candidate from its start; record the mean of the last half of its losses and that mean's error."""
+    losses = candidate.setup(max(20, case.check_steps // (10 if quick else 1)))().losses
+    tail = [float(loss) for loss in losses[len(losses) // 2 :]]
+    if len(tail) > 1:
+        timing.loss = statistics.fmean(tail)
+        # Batch means: draws of a Markov chain and losses of neighbouring steps are correlated.
+        size = max(1, len(tail) // 20)
+        means = [statistics.fmean(tail[i : i + size]) for i in range(0, len(tail) - size + 1, size)]
+        timing.loss_error = statistics.stdev(means) / math.sqrt(len(means))
+
+
+def agree(a: Timing, b: Timing, slack: float) -> bool:
+    """Whether two mean losses differ by less than five standard errors, or than a relative slack."""
+    allowed = max(5 * math.hypot(a.loss_error, b.loss_error), (slack + 1e-5) * abs(b.loss))
+    return abs(a.loss - b.loss) <= allowed
+
+
+def measure_memory(case: Case, name: str) -> dict[str, Any]:
+    """Peak memory of this process, which must be fresh, after one block of a candidate."""
+    (candidate,) = [c for c in case.candidates() if c.name == name]
+    before = peak_mib()
+    try:
+        candidate.setup(min(candidate.steps, 10))()
+    except NotImplementedError as error:
+        return {"missing": str(error) or "not yet"}
+    peak = peak_mib()
+    return {"peak_mib": peak, "peak_above_data_mib": peak - before}
+
+
+def peak_mib() -> float:
+    """Largest resident set so far, in MiB.
+
+    Linux hands this figure down to a child, so a worker's is meaningful only because its parent is small.
+    """
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def environment(case: Case) -> dict[str, str]:
+    """Environment of a worker: thread counts must be known before a framework loads."""
+    threads = str(case.threads)
+    return os.environ | {
+        "OMP_NUM_THREADS": threads,
+        "MKL_NUM_THREADS": threads,
+        "JAX_PLATFORMS": "cpu",
+        "NPROC": threads,  # size of XLA's thread pool
+        "PYTHONPATH": str(Path(__file__).parents[1]),
+        "TOKENIZERS_PARALLELISM": "false",
+    }

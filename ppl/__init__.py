@@ -1,0 +1,42 @@
+"""Credo: declare a probabilistic model once, compile it to Pyro and to NumPyro.
+
+This module is the public API: one explicit list, nothing computed.
+"""
+
+from . import errors as errors
+from . import inference as inference
+from .backend.compiled import agreement as agreement
+from .backend.compiled import compile as compile
+from .inference.infer import infer as infer
+from .language import dist as dist
+from .language import nn as nn
+from .language import ops as ops
+from .language.arrays import spec as spec
+from .language.model import model as model
+from .language.plates import plate as plate
+from .language.sites import deterministic as deterministic
+from .language.sites import factor as factor
+from .language.sites import param as param
+from .language.sites import sample as sample
+from .program.program import Program as Program
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Program",
+    "agreement",
+    "compile",
+    "deterministic",
+    "dist",
+    "errors",
+    "factor",
+    "infer",
+    "inference",
+    "model",
+    "nn",
+    "ops",
+    "param",
+    "plate",
+    "sample",
+    "spec",
+]

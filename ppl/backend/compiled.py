@@ -1,0 +1,427 @@
+"""`ppl.compile`: a program turned into native and pure functions of one backend."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ppl.errors import DataError, DtypeError, ShapeError, UnknownNameError, UnsupportedByBackend, nearest
+from ppl.program.ops import apply
+from ppl.program.program import Program
+from ppl.program.statements import Deterministic, Sample
+from ppl.program.values import Value, constant
+from ppl.transforms.density import NoiseSpec, log_density, simulator
+
+from .emit import Emitted, FunctionEmitter
+from .native import check_backend, native_source
+from .protocol import Array, Arrays, Backend, Key, NoiseShape
+
+PRECISIONS = ("float32", "float64")
+
+
+@functools.cache
+def get_backend(name: str) -> Backend:
+    """The backend of a name; its libraries are imported now, not before.
+
+    Raises:
+        UnknownNameError: there is no such backend.
+        UnsupportedByBackend: its libraries are not installed.
+    """
+    check_backend(name)
+    try:
+        if name == "pyro":
+            return importlib.import_module("ppl.backend.pyro").PyroBackend()
+        return importlib.import_module("ppl.backend.numpyro").NumPyroBackend()
+    except ModuleNotFoundError as error:
+        raise UnsupportedByBackend(
+            name, "compiling", f"the package {error.name!r} is not installed", f"pip install {error.name}"
+        ) from error
+
+
+def compile(program: Program, backend: str = "numpyro", *, precision: str = "float32", seed: int = 0) -> Compiled:
+    """Compile a program.
+
+    Args:
+        program: a model or guide.
+        backend: "numpyro" (JAX) or "pyro" (torch).
+        precision: "float32" or "float64".
+        seed: for the starting values of networks.
+
+    Returns:
+        The native model, its source, and pure functions.
+
+    Raises:
+        UnknownNameError: no such backend or precision.
+        UnsupportedByBackend: the program uses something that this backend lacks.
+        DtypeError: data that the precision cannot hold.
+    """
+    if precision not in PRECISIONS:
+        raise UnknownNameError(f"there is no precision {precision!r}.", remedy=nearest(str(precision), PRECISIONS))
+    return Compiled(program, get_backend(backend), precision, seed)
+
+
+class Compiled:
+    """A program for one backend.
+
+    Attributes:
+        program: the program.
+        backend: the backend.
+        precision: "float32" or "float64".
+        params: starting values of parameters and network weights, as numpy arrays by name (constrained).
+    """
+
+    def __init__(self, program: Program, backend: Backend, precision: str, seed: int) -> None:
+        self.program = program
+        self.backend = backend
+        self.precision = precision
+        self.networks: dict[str, Any] = {}
+        self.params = self.initial_params(seed)
+
+    def initial_params(self, seed: int) -> dict[str, np.ndarray]:
+        """Starting values of all parameters, equal on both backends except for the user's own modules."""
+        out: dict[str, np.ndarray] = {}
+        for network in self.program.networks.values():
+            if network.random:
+                continue
+            if network.spec.foreign is not None:
+                module, arrays = self.backend.foreign_module(network.spec, seed)
+                self.networks[network.name] = module
+                out |= arrays
+            else:
+                out |= network.spec.initial(seed)
+        return out | {name: p.initial() for name, p in self.program.params.items()}
+
+    # --- native ----------------------------------------------------------------------------------------------------
+
+    @functools.cached_property
+    def source(self) -> str:
+        """Source text of the native model."""
+        return native_source(self.program, self.backend.name)
+
+    @functools.cached_property
+    def model(self) -> Any:
+        """The native model: a callable of the program's inputs and observed sites, for any tool of the library."""
+        return self.backend.native(self.program, self.source, self.precision, self.params)
+
+    @property
+    def model_data(self) -> Arrays:
+        """Keyword arguments for `model`, from the program's data."""
+        return self.backend.native_data(self.program, self.precision)
+
+    # --- binding ---------------------------------------------------------------------------------------------------
+
+    def bind(self, emitted: Emitted, extra: Mapping[str, Any] | None = None) -> Arrays:
+        """The `data` argument of an emitted function."""
+        out: Arrays = {}
+        for argument in emitted.arguments:
+            if argument.group == "data":
+                out[argument.key] = self.data_array(argument.name, argument.dtype, extra)
+        return out
+
+    def data_array(self, name: str, kind: str, extra: Mapping[str, Any] | None = None) -> Array:
+        """One array of data at the working precision.
+
+        Raises:
+            DataError: it is not bound.
+            DtypeError: the precision cannot hold it.
+        """
+        source = {**self.program.data, **(extra or {})}
+        if name not in source:
+            raise DataError(
+                f"input {name!r} has no values.",
+                model=self.program.name,
+                remedy=f"Bind them: program.bind({name}=array), or call the model with an array instead of ppl.spec.",
+            )
+        item = source[name]
+        if kind == "float" and self.precision == "float32" and isinstance(item, np.ndarray):
+            check_precision(item, name, self.program.name)
+        return self.backend.array(item, kind, self.precision)
+
+    def param_arrays(self, params: Mapping[str, Any] | None = None) -> Arrays:
+        """The `params` argument, from the starting values and what overrides them."""
+        given = {**self.params, **(params or {})}
+        unknown = set(given) - set(self.params)
+        if unknown:
+            name = sorted(unknown)[0]
+            raise UnknownNameError(
+                f"there is no parameter {name!r}.", model=self.program.name, remedy=nearest(name, self.params)
+            )
+        return {k: self.backend.array(v, "float", self.precision) for k, v in given.items()}
+
+    def value_arrays(self, values: Mapping[str, Any]) -> Arrays:
+        """The `values` argument: draws of sites, leading axes in front."""
+        out: Arrays = {}
+        for name, item in values.items():
+            site = self.program.sites.get(name)
+            if site is None:
+                raise UnknownNameError(
+                    f"there is no random site {name!r}.", model=self.program.name, remedy=nearest(name, self.program.sites)
+                )
+            array = self.backend.array(item, site.dist.dtype, self.precision)
+            wanted = tuple(p.size for p in site.plates) + site.dist.event_shape
+            if tuple(array.shape)[max(array.ndim - len(wanted), 0) :] != wanted:
+                raise ShapeError(
+                    "its values have the wrong shape.",
+                    site=name,
+                    model=self.program.name,
+                    expected=f"any leading axes, then {wanted}",
+                    got=str(tuple(array.shape)),
+                )
+            out[name] = array
+        return out
+
+    # --- pure functions --------------------------------------------------------------------------------------------
+
+    def emitter(self, *, from_data: frozenset[str] | None = None, lead: bool = True, **kwargs: Any) -> FunctionEmitter:
+        """An emitter for functions of this program."""
+        observed = frozenset(self.program.observed) if from_data is None else from_data
+        programs = kwargs.pop("programs", (self.program,))
+        return FunctionEmitter(programs, self.backend.spelling, self.precision, from_data=observed, lead=lead, **kwargs)
+
+    def load(self, emitted: Emitted, networks: Mapping[str, Any] | None = None) -> Any:
+        """The callable of emitted source."""
+        return self.backend.function(emitted, self.precision, {**self.networks, **(networks or {})}, self.program.name)
+
+    @functools.cached_property
+    def density(self) -> tuple[Emitted, Any]:
+        """The emitted by-site log density, (params, values, data) -> {site: array of leading axes and plates}."""
+        return self._density(frozenset(self.program.observed))
+
+    @functools.cache  # noqa: B019 - a Compiled lives as long as its functions
+    def _density(self, from_data: frozenset[str]) -> tuple[Emitted, Any]:
+        terms = log_density(self.program).terms
+        emitted = self.emitter(from_data=from_data).emit("log_density", terms)
+        return emitted, self.backend.jit(self.load(emitted), self.precision)
+
+    def log_density(
+        self,
+        values: Mapping[str, Any],
+        params: Mapping[str, Any] | None = None,
+        data: Mapping[str, Any] | None = None,
+        *,
+        by_site: bool = False,
+    ) -> Any:
+        """Log density of values and data, in nats.
+
+        Args:
+            values: each latent site, any leading axes in front of its plates and event.
+            params: parameters that differ from the starting values.
+            data: inputs or observed sites that differ from the bound ones.
+            by_site: keep the sites apart; each keeps the axes of its plates.
+
+        Returns:
+            An array of the leading axes, or one for each site of leading axes and plates.
+        """
+        missing = [n for n in self.program.latents if n not in values]
+        if missing:
+            raise DataError(f"the value of latent {missing[0]!r} is missing.", model=self.program.name)
+        emitted, function = self._density(frozenset(self.program.observed) - set(values))
+        terms = function(self.param_arrays(params), self.value_arrays(values), self.bind(emitted, data), {})
+        if by_site:
+            return terms
+        return self.total(terms)
+
+    def total(self, terms: Mapping[str, Array]) -> Array:
+        """Sum of by-site terms over plates and sites; a term that does not vary over a plate counts once a row."""
+        total: Any = 0.0
+        with self.backend.context(self.precision):
+            for name, term in terms.items():
+                total = total + self.plate_total(name, term)
+        return total
+
+    def plate_total(self, name: str, term: Array) -> Array:
+        """One term of leading axes and plates, summed over the plates."""
+        plates = self.program.by_name[name].plates
+        axes = tuple(range(-len(plates), 0))
+        with self.backend.context(self.precision):
+            return term.sum(axes) if axes else term
+
+    # --- simulation ------------------------------------------------------------------------------------------------
+
+    @functools.cache  # noqa: B019 - a Compiled lives as long as its functions
+    def _simulator(self, given: frozenset[str], from_data: frozenset[str]) -> tuple[Emitted, Any, tuple[NoiseSpec, ...]]:
+        references = {name: self.program.sites[name].value for name in given}
+        draws = simulator(self.program, references)
+        outputs = {name: value for name, value in draws.values.items() if name not in given}
+        outputs = {name: self.filled(name, value) for name, value in outputs.items()}
+        emitted = self.emitter(from_data=from_data).emit("simulate", outputs)
+        return emitted, self.backend.jit(self.load(emitted), self.precision, ("lead",)), draws.noise
+
+    def filled(self, name: str, value: Value) -> Value:
+        """A value that does not vary over one of its plates still gets that axis."""
+        for plate in self.program.by_name[name].plates:
+            if plate not in value.plates:
+                index = Value("plate_index", (), (("plate", plate),), (plate,), (), "int")
+                value = apply("where", apply("less", index, 0), constant(0), value)
+        return value
+
+    def sizes(self, name: str) -> tuple[int, ...]:
+        """Shape of one draw of a site: plates, then event."""
+        statement = self.program.by_name[name]
+        assert isinstance(statement, (Sample, Deterministic))
+        return tuple(p.size for p in statement.plates) + statement.value.shape
+
+    def noise_shapes(self, noise: Sequence[NoiseSpec], lead: tuple[int, ...], batch: Mapping[str, int]) -> list[NoiseShape]:
+        """Full shapes of random arguments."""
+        shapes = []
+        for n in noise:
+            plates = tuple(batch.get(p.name, p.size) for p in n.plates)
+            shapes.append(NoiseShape(n.name, n.kind, () if n.kind == "key" else lead + plates + n.shape))
+        return shapes
+
+    def simulate(
+        self,
+        shape: tuple[int, ...] = (),
+        *,
+        key: Key | None = None,
+        noise: Mapping[str, Any] | None = None,
+        values: Mapping[str, Any] | None = None,
+        params: Mapping[str, Any] | None = None,
+        data: Mapping[str, Any] | None = None,
+        observed: bool = False,
+    ) -> Arrays:
+        """Draw all sites that are not given, observed ones included.
+
+        Args:
+            shape: leading axes: how many draws.
+            key: random state; either this or `noise`.
+            noise: base randomness by name, shape (leading axes, plates, event); equal noise gives equal draws on both
+                backends.
+            values: sites that are given, with the same leading axes.
+            params: parameters that differ from the starting values.
+            data: inputs that differ from the bound ones.
+            observed: keep observed sites at their data instead of drawing them anew.
+
+        Returns:
+            Draws of sites and deterministic values, shape (leading axes, plates, event).
+
+        Raises:
+            UnsupportedByBackend: `noise` was given, but a site has no noise form.
+        """
+        given = frozenset(values or {})
+        from_data = frozenset(self.program.observed) if observed else frozenset()
+        emitted, function, specs = self._simulator(given | from_data, from_data - given)
+        shapes = self.noise_shapes(specs, shape, {})
+        if noise is None:
+            arrays = self.backend.noise(key if key is not None else self.backend.key(0), shapes, self.precision)
+        else:
+            keyed = [s for s in specs if s.kind == "key"]
+            if keyed:
+                raise UnsupportedByBackend(
+                    self.backend.name,
+                    "simulating from given noise",
+                    f"site {keyed[0].site!r} is drawn by the library's own sampler",
+                    "Pass a key instead.",
+                    site=keyed[0].site,
+                )
+            arrays = {s.name: self.backend.array(noise[s.name], "float", self.precision) for s in specs}
+        result = function(
+            self.param_arrays(params), self.value_arrays(values or {}), self.bind(emitted, data), arrays, lead=shape
+        )
+        return {name: self._spread(name, array, shape) for name, array in result.items()}
+
+    def _spread(self, name: str, array: Array, shape: tuple[int, ...]) -> Array:
+        """A value that depends on no draw has no leading axes yet; give it them."""
+        rank = len(self.sizes(name))
+        if array.ndim >= rank + len(shape):
+            return array
+        full = tuple(shape) + tuple(array.shape[array.ndim - rank :])
+        kind = "float" if self.backend.to_numpy(array).dtype.kind == "f" else "int"
+        return self.backend.array(np.broadcast_to(self.backend.to_numpy(array), full), kind, self.precision)
+
+
+def check_precision(array: np.ndarray, name: str, model: str) -> None:
+    """Refuse real data that float32 would falsify.
+
+    Raises:
+        DtypeError: finite numbers would become infinite, distinct ones zero, or differences would drown in rounding.
+    """
+    if array.dtype != np.float64 or not array.size:
+        return
+    with np.errstate(over="ignore", under="ignore"):
+        rounded = array.astype(np.float32).astype(np.float64)
+    finite = np.isfinite(array)
+    spread = float(np.std(array[finite])) if finite.any() else 0.0
+    error = np.abs(rounded - array)[finite & np.isfinite(rounded)]
+    lost = bool(np.any(finite & ~np.isfinite(rounded))) or bool(np.any((rounded == 0) & (array != 0)))
+    coarse = spread > 0 and error.size > 0 and float(error.max()) > 1e-3 * spread
+    if lost or coarse:
+        raise DtypeError(
+            f"{name!r} is float64, and float32 cannot hold it.",
+            model=model,
+            expected="numbers whose differences survive rounding to float32",
+            got=f"numbers up to {np.max(np.abs(array[finite])):.6g} with standard deviation {spread:.3g}",
+            remedy='Pass precision="float64", or centre and scale the data.',
+        )
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Per-site log densities of one program on both backends, in nats, at shared draws.
+
+    Attributes:
+        program: name of the model.
+        precision: working precision.
+        rows: for each site, (pure numpyro, pure pyro, native numpyro, native pyro).
+        difference: the largest difference, relative to max(1, |log density|).
+    """
+
+    program: str
+    precision: str
+    rows: Mapping[str, tuple[float, ...]]
+    difference: float
+
+    COLUMNS = ("numpyro", "pyro", "numpyro native", "pyro native")
+
+    def __str__(self) -> str:
+        width = max([len("site"), *(len(n) for n in self.rows)])
+        head = f"{'site':<{width}}  " + "  ".join(f"{c:>16}" for c in self.COLUMNS)
+        lines = [head]
+        for name, row in self.rows.items():
+            lines.append(f"{name:<{width}}  " + "  ".join(f"{v:16.6f}" for v in row))
+        lines.append(f"largest difference {self.difference:.2e} ({self.precision}, relative to max(1, |log density|))")
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+
+def agreement(
+    program: Program, *, seed: int = 0, precision: str = "float32", params: Mapping[str, Any] | None = None
+) -> Agreement:
+    """Compare both backends, pure and native, site by site at shared draws.
+
+    Args:
+        program: any program; latent sites are drawn from it once, by JAX.
+        seed: for the draws and the networks' starting values.
+        precision: "float32" or "float64".
+        params: parameters that differ from the starting values.
+
+    Returns:
+        The table of log densities in nats; printing it shows it.
+    """
+    jax_side = compile(program, "numpyro", precision=precision, seed=seed)
+    torch_side = compile(program, "pyro", precision=precision, seed=seed)
+    draws = jax_side.simulate(key=jax_side.backend.key(seed), params=params, observed=True)
+    values = {n: jax_side.backend.to_numpy(draws[n]) for n in program.latents}
+    columns: list[dict[str, float]] = []
+    for side in (jax_side, torch_side):
+        terms = side.log_density(values, params, by_site=True)
+        columns.append({n: float(side.backend.to_numpy(side.plate_total(n, t))) for n, t in terms.items()})
+    for side in (jax_side, torch_side):
+        full = {**side.params, **(params or {})}
+        columns.append(side.backend.native_log_density(program, side.source, values, full, precision))
+    rows = {n: tuple(c[n] for c in columns) for n in columns[0]}
+    worst = max((_relative(row) for row in rows.values()), default=0.0)
+    return Agreement(program.name, precision, rows, worst)
+
+
+def _relative(row: Sequence[float]) -> float:
+    if all(np.isneginf(v) for v in row):
+        return 0.0
+    low, high = min(row), max(row)
+    return float((high - low) / max(1.0, abs(low), abs(high))) if np.isfinite([low, high]).all() else float("inf")

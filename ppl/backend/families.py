@@ -1,0 +1,375 @@
+"""How each family and bijection is written in Pyro and in NumPyro: a table of names, and the exceptions.
+
+Text only; neither library is imported. What a family means is stated once, in `ppl.language.dist`; the tests hold both
+libraries' log densities to that statement.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal, NoReturn, Protocol
+
+from ppl.errors import UnsupportedByBackend
+from ppl.language import dist as families
+from ppl.language.dist import Bijection, Distribution
+from ppl.program.supports import Support, real
+from ppl.program.values import Value
+
+Library = Literal["pyro", "numpyro"]
+
+
+class ValueText(Protocol):
+    """Writes a value in the backend's language."""
+
+    def __call__(self, value: Value, rank: int) -> str:
+        """Text of a value whose event axes are padded in front to `rank` of them."""
+        ...
+
+
+class DistributionText(Protocol):
+    """Writes a distribution that is part of another one."""
+
+    def __call__(self, part: Distribution, joint: int) -> str:
+        """Text of a distribution with its expansion, and its last `joint` independent axes made one event."""
+        ...
+
+
+@dataclass(frozen=True)
+class Native:
+    """A library's constructor for a family.
+
+    Attributes:
+        name: the constructor; empty for the family's own name.
+        rename: library's argument name for ours, where they differ.
+        keywords: whether all arguments are written by name.
+    """
+
+    name: str = ""
+    rename: dict[str, str] = field(default_factory=dict)
+    keywords: bool = False
+
+
+@dataclass(frozen=True)
+class Writer:
+    """What a text builder works with: the library, and how to write values and parts."""
+
+    library: Library
+    text: ValueText
+    nested: DistributionText
+
+    def param(self, item: Distribution, name: str) -> str:
+        """A parameter of a distribution, its independent axes aligned."""
+        return self.text(item.params[name], len(item.element_shape) + item.parameter_rank(name))
+
+    def arguments(self, item: Distribution, native: Native) -> list[str]:
+        """All parameters of a distribution, as arguments of the library's constructor."""
+        out = []
+        for index, name in enumerate(item.params):
+            by_place = index < item.positional and name not in ("probs", "logits") and not native.keywords
+            text = self.param(item, name)
+            out.append(text if by_place and name not in native.rename else f"{native.rename.get(name, name)}={text}")
+        return out
+
+    def lacks(self, feature: str, why: str, alternative: str) -> NoReturn:
+        """Refuse what the library cannot say.
+
+        Raises:
+            UnsupportedByBackend: always.
+        """
+        raise UnsupportedByBackend(self.library, feature, why, alternative)
+
+
+Builder = Callable[[Writer, Distribution], str]
+
+PLAIN: dict[str, Native] = {
+    **{
+        name: Native()
+        for name in (
+            "Normal LogNormal HalfNormal HalfCauchy Cauchy StudentT Laplace Exponential Gamma InverseGamma Beta "
+            "Dirichlet Uniform Logistic Gumbel Weibull Pareto Chi2 Bernoulli Binomial BetaBinomial Categorical "
+            "Multinomial Poisson Geometric MultivariateNormal LowRankMultivariateNormal"
+        ).split()
+    },
+}
+PYRO_PLAIN: dict[str, Native] = {**PLAIN, "OneHotCategorical": Native()}
+NUMPYRO_PLAIN: dict[str, Native] = {**PLAIN, "DiscreteUniform": Native(), "TruncatedNormal": Native()}
+_OWN_FUNCTIONS = "Inference by ppl.infer evaluates the program's own density, which has this family on both backends."
+
+
+def native_text(library: Library, item: Distribution, text: ValueText, nested_text: DistributionText) -> str:
+    """A distribution as the library's own expression, without expansion, to_event or mask.
+
+    Args:
+        library: "pyro" or "numpyro".
+        item: the distribution.
+        text: writes a value; a parameter is asked for with the event axes that it must show.
+        nested_text: writes a distribution that this one is made of.
+
+    Raises:
+        UnsupportedByBackend: the library has no such family.
+    """
+    writer = Writer(library, text, nested_text)
+    custom = CUSTOM.get(item.family)
+    if custom is not None:
+        return custom(writer, item)
+    native = (PYRO_PLAIN if library == "pyro" else NUMPYRO_PLAIN).get(item.family)
+    if native is None:
+        why, alternative = MISSING.get((library, item.family), (f"{library} has no such distribution.", _OWN_FUNCTIONS))
+        writer.lacks(f"dist.{item.family}", why, alternative)
+    return f"dist.{native.name or item.family}({', '.join(writer.arguments(item, native))})"
+
+
+MISSING: dict[tuple[str, str], tuple[str, str]] = {
+    ("pyro", "TruncatedNormal"): ("Pyro has no truncated distributions.", _OWN_FUNCTIONS),
+    ("pyro", "DiscreteUniform"): (
+        "Pyro has no uniform distribution over integers.",
+        "Use dist.Categorical with equal weights, and add the lower bound to its value.",
+    ),
+}
+
+
+def _one_hot(write: Writer, item: Distribution) -> str:
+    (argument,) = write.arguments(item, Native())
+    # NumPyro has none; counts of a single draw are unit vectors.
+    return f"dist.OneHotCategorical({argument})" if write.library == "pyro" else f"dist.Multinomial(1, {argument})"
+
+
+def _half_student(write: Writer, item: Distribution) -> str:
+    df, scale = write.param(item, "df"), write.param(item, "scale")
+    return f"dist.FoldedDistribution(dist.StudentT({df}, 0.0, {scale}))"
+
+
+def _negative_binomial(write: Writer, item: Distribution) -> str:
+    if "mean" not in item.params:
+        return f"dist.NegativeBinomial({', '.join(write.arguments(item, Native(keywords=True)))})"
+    mean, concentration = write.param(item, "mean"), write.param(item, "concentration")
+    if write.library == "numpyro":
+        return f"dist.NegativeBinomial2({mean}, {concentration})"
+    return f"dist.GammaPoisson({concentration}, {_tight(concentration)} / {_tight(mean)})"
+
+
+def _tight(text: str) -> str:
+    return text if text.replace(".", "").replace("_", "").isalnum() else f"({text})"
+
+
+def _lkj(write: Writer, item: Distribution) -> str:
+    size = {"pyro": "dim", "numpyro": "dimension"}[write.library]
+    return f"dist.LKJCholesky({size}={item.static['dimension']}, concentration={write.param(item, 'concentration')})"
+
+
+def _delta(write: Writer, item: Distribution) -> str:
+    value = item.params["value"]
+    text = write.text(value, len(item.event_shape))
+    if write.library == "pyro" and value.op == "const" and not value.shape:
+        text = f"torch.tensor({text})"
+    parts = [text]
+    if not (item.params["log_density"].op == "const" and item.params["log_density"].attrs[0][1] == 0):
+        parts.append(f"log_density={write.text(item.params['log_density'], len(item.element_shape))}")
+    if item.event_rank:
+        parts.append(f"event_dim={item.event_rank}")
+    return f"dist.Delta({', '.join(parts)})"
+
+
+def _same_family(write: Writer, item: Distribution) -> str:
+    assert isinstance(item, families.MixtureSameFamily)
+    lead = len(item.element_shape)
+    mixing, components = _ranked(item.mixing, lead), _ranked(item.components, lead)
+    joint = item.event_rank - components.event_rank
+    return f"dist.MixtureSameFamily({write.nested(mixing, 0)}, {write.nested(components, joint)})"
+
+
+def _ranked(part: Distribution, lead: int) -> Distribution:
+    # The libraries expand a mixture as a whole; its parts only need their axes in the right places.
+    out = copy.copy(part)
+    out.event_shape = (1,) * lead + part.event_shape
+    return out
+
+
+def _mixture(write: Writer, item: Distribution) -> str:
+    assert isinstance(item, families.Mixture)
+    if write.library == "pyro":
+        write.lacks(
+            "dist.Mixture of different families",
+            "Pyro mixes components of one family only.",
+            "Use dist.MixtureSameFamily, or a Categorical site with its own branch of ops.where.",
+        )
+    lead = len(item.element_shape)
+    parts = [_ranked(c, lead) for c in item.components]
+    inner = ", ".join(write.nested(c, item.event_rank - c.event_rank) for c in parts)
+    return f"dist.MixtureGeneral({write.nested(_ranked(item.mixing, lead), 0)}, [{inner}])"
+
+
+def _truncated(write: Writer, item: Distribution) -> str:
+    assert isinstance(item, families.Truncated)
+    bounds = "".join(f", {name}={write.param(item, name)}" for name in item.params)
+    known = isinstance(item.base, families.Normal | families.Cauchy | families.Laplace | families.Logistic)
+    if write.library == "pyro" or not known:
+        why = "Pyro has no truncated distributions." if write.library == "pyro" else "NumPyro truncates others only."
+        write.lacks(f"dist.Truncated of {item.base.family}", why, _OWN_FUNCTIONS)
+    return f"dist.TruncatedDistribution({write.nested(_wide(item.base, item), 0)}{bounds})"
+
+
+def _zero_inflated(write: Writer, item: Distribution) -> str:
+    assert isinstance(item, families.ZeroInflated | families.ZeroInflatedNegativeBinomial)
+    gate = write.param(item, "gate")
+    if write.library == "pyro" and item.gate.op == "const" and not item.gate.shape:
+        gate = f"torch.tensor({gate})"
+    return f"dist.ZeroInflatedDistribution({write.nested(_wide(item.base, item), 0)}, gate={gate})"
+
+
+def _wide(base: Distribution, item: Distribution) -> Distribution:
+    # The library's wrappers do not broadcast their base.
+    return base if base.event_shape == item.event_shape else base.expand(item.event_shape)
+
+
+def _zero_inflated_poisson(write: Writer, item: Distribution) -> str:
+    rate, gate = write.param(item, "rate"), write.param(item, "gate")
+    if write.library == "numpyro":
+        return f"dist.ZeroInflatedPoisson(gate={gate}, rate={rate})"
+    if item.params["gate"].op == "const" and not item.params["gate"].shape:
+        gate = f"torch.tensor({gate})"
+    return f"dist.ZeroInflatedPoisson({rate}, gate={gate})"
+
+
+def _transformed(write: Writer, item: Distribution) -> str:
+    assert isinstance(item, families.Transformed)
+    base = item.wide_base
+    parts = []
+    support = base.support
+    shape = base.event_shape
+    for bijection in item.bijections:
+        parts.append(bijection_text(write, bijection, support, len(shape)))
+        support, shape = bijection.image(support), bijection.forward_shape(shape)
+    joint = item.base_rank - base.event_rank
+    return f"dist.TransformedDistribution({write.nested(base, joint)}, [{', '.join(parts)}])"
+
+
+CUSTOM: dict[str, Builder] = {
+    "OneHotCategorical": _one_hot,
+    "HalfStudentT": _half_student,
+    "NegativeBinomial": _negative_binomial,
+    "LKJCholesky": _lkj,
+    "Delta": _delta,
+    "MixtureSameFamily": _same_family,
+    "Mixture": _mixture,
+    "Truncated": _truncated,
+    "ZeroInflated": _zero_inflated,
+    "ZeroInflatedNegativeBinomial": _zero_inflated,
+    "ZeroInflatedPoisson": _zero_inflated_poisson,
+    "Transformed": _transformed,
+}
+
+
+# --- bijections --------------------------------------------------------------------------------------------------
+
+SIMPLE: dict[str, str] = {
+    "Exp": "ExpTransform()",
+    "Softplus": "SoftplusTransform()",
+    "Sigmoid": "SigmoidTransform()",
+    "StickBreaking": "StickBreakingTransform()",
+    "Ordered": "OrderedTransform()",
+    "CorrCholesky": "CorrCholeskyTransform()",
+}
+PYRO_BIJECTIONS: dict[str, str] = {**SIMPLE, "Tanh": "TanhTransform()", "Identity": "identity_transform"}
+NUMPYRO_BIJECTIONS: dict[str, str] = {
+    **SIMPLE,
+    "Identity": "IdentityTransform()",
+    "LowerCholesky": "LowerCholeskyTransform()",
+}
+
+
+def bijection_text(write: Writer, bijection: Bijection, domain: Support, rank: int) -> str:
+    """A bijection as the library's own transform.
+
+    Args:
+        write: the library and how to write values.
+        bijection: the bijection.
+        domain: support of what it is applied to.
+        rank: event axes of what it is applied to.
+
+    Raises:
+        UnsupportedByBackend: the library has no such transform.
+    """
+    names = PYRO_BIJECTIONS if write.library == "pyro" else NUMPYRO_BIJECTIONS
+    kind = type(bijection).__name__
+    prefix = "dist.transforms."
+    if kind in names:
+        return prefix + names[kind]
+    operands = {name: write.text(value, rank) for name, value in bijection.params.items()}
+    match bijection:
+        case families.Compose():
+            inner = []
+            for part in bijection.parts:
+                inner.append(bijection_text(write, part, domain, rank))
+                domain, rank = part.image(domain), rank + part.codomain_rank - part.rank
+            return f"{prefix}ComposeTransform([{', '.join(inner)}])"
+        case families.Inverse():
+            (part,) = bijection.parts
+            rank += bijection.codomain_rank - bijection.rank
+            return f"{bijection_text(write, part, bijection.image(domain), rank)}.inv"
+        case families.Affine():
+            return _affine(write, operands["loc"], operands["scale"], domain)
+        case families.Interval():
+            low, high = operands["low"], operands["high"]
+            width = f"{_tight(high)} - {_tight(low)}"
+            affine = _affine(write, low, width, families.Sigmoid().image(real))
+            return f"{prefix}ComposeTransform([{prefix}SigmoidTransform(), {affine}])"
+        case families.Power():
+            exponent = operands["exponent"]
+            if write.library == "pyro" and bijection.params["exponent"].op == "const":
+                exponent = f"torch.tensor({exponent})"
+            return f"{prefix}PowerTransform({exponent})"
+        case families.Permute():
+            order = list(bijection.static["permutation"])
+            if write.library == "pyro":
+                return f"{prefix}Permute(torch.tensor({order}))"
+            return f"{prefix}PermuteTransform(jnp.array({order}))"
+        case families.Tanh():
+            affine = (_affine(write, "0.0", "2.0", real), _affine(write, "-1.0", "2.0", families.Sigmoid().image(real)))
+            return f"{prefix}ComposeTransform([{affine[0]}, {prefix}SigmoidTransform(), {affine[1]}])"
+        case families.PositiveDefinite() if write.library == "numpyro":
+            lower, square = f"{prefix}LowerCholeskyTransform()", f"{prefix}CholeskyTransform().inv"
+            return f"{prefix}ComposeTransform([{lower}, {square}])"
+    write.lacks(
+        f"dist.{kind}",
+        "torch fills the triangle from a matrix, not from a vector." if kind.startswith(("Lower", "Pos")) else "",
+        _OWN_FUNCTIONS,
+    )
+
+
+def _affine(write: Writer, loc: str, scale: str, domain: Support) -> str:
+    # NumPyro derives the support from the domain; torch takes every affine image for all the reals.
+    if write.library == "pyro" or domain.kind in ("real", "real_vector", "real_matrix"):
+        return f"dist.transforms.AffineTransform({loc}, {scale})"
+    return f"dist.transforms.AffineTransform({loc}, {scale}, domain={support_text(write, domain, 0)})"
+
+
+def support_text(write: Writer, support: Support, rank: int) -> str:
+    """A support of numbers as the library's constraint.
+
+    Raises:
+        UnsupportedByBackend: a support that is no interval.
+    """
+    if support.kind in ("real", "positive", "nonnegative", "unit_interval"):
+        return f"dist.constraints.{support.kind}"
+    if support.kind in ("interval", "greater_than", "less_than"):
+        bounds = ", ".join(write.text(b, max(rank, b.ndim)) for b in support.bounds)
+        return f"dist.constraints.{support.kind}({bounds})"
+    write.lacks(f"an affine map of {support}", "The library knows intervals only.", _OWN_FUNCTIONS)
+
+
+def support_is_known(library: Library, item: Distribution) -> bool:
+    """Whether the library's own `.support` of a distribution is the declared one.
+
+    torch takes the image of every affine and power map for all the reals or all positive numbers, so a sampler that asks
+    a Pyro distribution for its support would leave the declared one.
+    """
+    if library == "numpyro" or not isinstance(item, families.Transformed):
+        return all(support_is_known(library, part) for part in item.nested().values())
+    last = item.bijections[-1]
+    while isinstance(last, families.Compose):
+        last = last.parts[-1]
+    moves = isinstance(last, families.Affine | families.Power | families.Interval | families.Inverse | families.Identity)
+    return not moves or item.support.kind == ("positive" if isinstance(last, families.Power) else "real")

@@ -1,0 +1,161 @@
+"""Where axes lie: `[leading axes] [plates, outer to inner] [event axes]`, and the index text that lines two values up.
+
+A value carries only the plates it varies over. Each plate has one fixed position, counted from the right end of the
+block of plates, as a Pyro `dim` is; a plate the value lacks, to the right of one it has, is an axis of size one. Event
+axes are addressed from the right, so leading axes need no mention anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from ppl.errors import PlateError
+from ppl.program.program import Program
+from ppl.program.values import Plate
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The axes of one lowered value.
+
+    Attributes:
+        lead: whether leading axes (draws, particles) may stand in front.
+        frame: the plate axes from left to right; None for an axis of size one. The first entry is never None.
+        rank: number of event axes.
+    """
+
+    lead: bool
+    frame: tuple[Plate | None, ...]
+    rank: int
+
+    @property
+    def batched(self) -> bool:
+        """Whether anything stands in front of the event axes."""
+        return self.lead or bool(self.frame)
+
+
+def plate_positions(*programs: Program) -> dict[str, int]:
+    """The position of every plate, counted from the right: innermost plates are at 1 (Pyro's `dim=-1`).
+
+    Raises:
+        PlateError: two plates are nested in both orders.
+    """
+    inside: dict[str, set[str]] = {}
+    for program in programs:
+        stacks = [s.plates for s in program.statements]
+        stacks += [(*p.outer, p.plate) for p in program.plates]
+        for stack in stacks:
+            names = [p.name for p in stack]
+            for i, name in enumerate(names):
+                inside.setdefault(name, set()).update(names[i + 1 :])
+    positions: dict[str, int] = {}
+
+    def position(name: str, path: tuple[str, ...]) -> int:
+        if name in path:
+            raise PlateError(
+                f"plates {name!r} and {path[-1]!r} are nested in both orders.",
+                model=programs[0].name,
+                remedy="Nest two plates in one order everywhere.",
+            )
+        if name not in positions:
+            positions[name] = 1 + max((position(n, (*path, name)) for n in inside[name]), default=0)
+        return positions[name]
+
+    for name in inside:
+        position(name, ())
+    return positions
+
+
+def frame_of(plates: Iterable[Plate], positions: Mapping[str, int]) -> tuple[Plate | None, ...]:
+    """The plate axes of a value that varies over `plates`."""
+    by_position = {positions[p.name]: p for p in plates}
+    width = max(by_position, default=0)
+    return tuple(by_position.get(d) for d in range(width, 0, -1))
+
+
+def merge(layouts: Iterable[Layout]) -> Layout:
+    """The layout of an elementwise combination."""
+    items = list(layouts)
+    width = max((len(x.frame) for x in items), default=0)
+    frame: list[Plate | None] = [None] * width
+    for x in items:
+        for i, plate in enumerate(x.frame):
+            if plate is not None:
+                frame[width - len(x.frame) + i] = plate
+    return Layout(any(x.lead for x in items), tuple(frame), max((x.rank for x in items), default=0))
+
+
+def trim(frame: Iterable[Plate | None]) -> tuple[Plate | None, ...]:
+    """A frame without the axes of size one at its left end."""
+    items = list(frame)
+    while items and items[0] is None:
+        items.pop(0)
+    return tuple(items)
+
+
+def index_text(parts: list[str]) -> str:
+    """Index text for trailing axes; empty if it would change nothing."""
+    if all(p == ":" for p in parts):
+        return ""
+    while parts and parts[0] == ":":
+        parts = parts[1:]
+    return f"[{', '.join(['...', *parts])}]"
+
+
+def alignment(own: Layout, target: Layout) -> str:
+    """Index text that makes a value broadcast against values of the target layout."""
+    if not own.batched:
+        return ""
+    in_frame = len(target.frame) - len(own.frame) if own.lead else 0
+    in_event = target.rank - own.rank
+    return index_text(["None"] * in_frame + [":"] * len(own.frame) + ["None"] * in_event + [":"] * own.rank)
+
+
+def leaving(own: Layout, plates: tuple[Plate, ...]) -> tuple[list[int], str, Layout]:
+    """How plates become event axes.
+
+    Returns:
+        Axes (negative) to move to the right end of the plates, in order, or none; index text; the new layout.
+    """
+    frame = own.frame
+    rest = trim(None if p in plates else p for p in frame)
+    order = [p for p in frame if p is not None and p in plates]
+    after = frame[-len(plates) :] if plates else ()
+    moved = [] if tuple(after) == plates and tuple(order) == plates else [frame.index(p) - len(frame) - own.rank for p in plates]
+    parts: list[str] = []
+    for i, slot in enumerate(frame):
+        kept = len(frame) - i <= len(rest)
+        if slot in plates:
+            parts += ["None"] if kept else []
+        elif slot is None:
+            parts += [":"] if kept else ["0"]
+        else:
+            parts.append(":")
+    parts += [":"] * (len(plates) + own.rank)
+    return moved, index_text(parts), Layout(own.lead, rest, own.rank + len(plates))
+
+
+def entering(own: Layout, plate: Plate, position: int) -> tuple[tuple[int, int] | None, str, Layout]:
+    """How the first event axis becomes a plate.
+
+    Returns:
+        A move (source, destination) of that axis, or None; index text; the new layout.
+    """
+    frame, rest = own.frame, own.rank - 1
+    width = max(len(frame), position)
+    slots: list[Plate | None] = [None] * (width - len(frame)) + list(frame)
+    there = len(frame)  # how many slots exist physically, counted from the right
+    right = [d for d in range(min(position - 1, there), 0, -1) if slots[width - d] is not None]
+    left_parts = [":" for d in range(there, position, -1)]
+    new = list(slots)
+    new[width - position] = plate
+    layout = Layout(own.lead, trim(new), rest)
+    if not right:
+        drop = ["0"] * min(position, there)
+        return None, index_text(left_parts + drop + [":"] + ["None"] * (position - 1) + [":"] * rest), layout
+    inner = min(position - 1, there)
+    move = (-(rest + 1), -(rest + 1) - inner)
+    drop = ["0"] if there >= position else []
+    fill = ["None"] * (position - 1 - inner)
+    return move, index_text(left_parts + drop + [":"] + fill + [":"] * (inner + rest)), layout

@@ -1,0 +1,450 @@
+"""Native programs: an ordinary Pyro or NumPyro model as source text, which any tool of these libraries accepts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ppl.errors import UnknownNameError, UnsupportedByBackend, nearest
+from ppl.program.distributions import Distribution
+from ppl.program.networks import Layer, NetworkSpec
+from ppl.program.printing import plan_names
+from ppl.program.program import Program
+from ppl.program.statements import Deterministic, Factor, Network, Param, Sample, Statement
+from ppl.program.supports import Support
+from ppl.program.values import Plate, Value
+from ppl.transforms.density import Resolver
+
+from .families import native_text
+from .layout import Layout, alignment, frame_of, index_text, merge, plate_positions
+from .lowering import Lowering, Piece, identifier
+from .spelling import ATOM, JAX, TORCH
+
+BACKENDS = ("numpyro", "pyro")
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """What differs between the two libraries in a native model, beyond the array library."""
+
+    name: str
+    header: str
+    constraints: str
+    event_dim: bool
+
+
+_PYRO = Dialect(
+    "pyro",
+    "import pyro\nimport pyro.distributions as dist\nimport torch\n",
+    "dist.constraints",
+    True,
+)
+_NUMPYRO = Dialect(
+    "numpyro",
+    "import jax\nimport jax.numpy as jnp\nimport numpyro\nimport numpyro.distributions as dist\n",
+    "dist.constraints",
+    False,
+)
+DIALECTS = {"pyro": _PYRO, "numpyro": _NUMPYRO}
+CONSTRAINTS = {"ordered": "ordered_vector"}
+
+
+def check_backend(name: str) -> str:
+    """The name of a backend.
+
+    Raises:
+        UnknownNameError: there is no such backend.
+    """
+    if name not in BACKENDS:
+        raise UnknownNameError(f"there is no backend {name!r}.", remedy=nearest(str(name), BACKENDS))
+    return name
+
+
+def native_source(program: Program, backend: str, function: str | None = None) -> str:
+    """A program as a native model.
+
+    Args:
+        program: a model or guide.
+        backend: "pyro" or "numpyro".
+        function: name of the emitted function; by default "model".
+
+    Raises:
+        UnknownNameError: no such backend.
+        UnsupportedByBackend: the library lacks something the program uses.
+    """
+    return NativeEmitter(program, check_backend(backend)).source(function or "model")
+
+
+class NativeEmitter:
+    """Emits one native model."""
+
+    def __init__(self, program: Program, backend: str) -> None:
+        self.program = program
+        self.dialect = DIALECTS[backend]
+        self.backend = backend
+        self.positions = plate_positions(program)
+        self.spelling = TORCH if backend == "pyro" else JAX
+        self.lines: list[str] = []
+        self.depth = 1
+        self.known: dict[str, Piece] = {}
+        self.uses_eqx_module = False
+        self.inlined = {n.name for n in program.networks.values() if n.random}
+        self.flow: set[str] = {"site", "param"}
+
+    # --- the whole text --------------------------------------------------------------------------------------------
+
+    def source(self, function: str) -> str:
+        """The module text: imports, networks, one function."""
+        program = self.program
+        inputs = [identifier(i.name) for i in program.inputs]
+        observed = [identifier(n) for n in program.observed]
+        arguments = inputs + [f"{name}=None" for name in observed]
+        # Line names are planned on the user's own graph, before networks with random weights are spelled out.
+        plan_names(program.statements, set())
+        taken = set(inputs) | {identifier(s.name) for s in program.statements}
+        taken |= {"torch", "jnp", "jax", "jsp", "F", "dist", "pyro", "numpyro", "eqx", "eqx_module", function}
+        taken |= {f"{identifier(n)}_network" for n in program.networks}
+        self.lowering = Lowering(
+            self.spelling,
+            self.positions,
+            "float32",
+            self._load,
+            network=self._network_call,
+            taken=taken,
+            inline_arrays=self._array_text,
+        )
+        self.resolver = _NativeResolver(program, {})
+        roots = self._resolve_all()
+        self.lowering.plan([v for values in roots.values() for v in values[1]])
+        open_now: tuple[Plate, ...] = ()
+        body: list[str] = []
+        for statement in program.statements:
+            body += self._enter(open_now, statement.plates)
+            open_now = statement.plates
+            start = len(self.lowering.lines)
+            text = self._statement(statement, roots[statement.name][0])
+            indent = "    " * (len(open_now) + 1)
+            body += [indent + line for line in self.lowering.lines[start:]]
+            body += [indent + line for line in text]
+        head = self.dialect.header
+        networks = [n.spec for n in program.networks.values() if not n.random]
+        text = "\n".join(body)
+        if networks:
+            definitions = "\n\n".join(self._network_definition(spec) for spec in networks)
+        if self.backend == "numpyro":
+            if networks:
+                head = "import equinox as eqx\n" + head + "from numpyro.contrib.module import eqx_module\n"
+            if "jsp." in text:
+                head = head.replace("import numpyro\n", "import jax.scipy.special as jsp\nimport numpyro\n", 1)
+            if "jax." not in text.replace("jax.numpy", "") and not networks:
+                head = head.replace("import jax\n", "", 1)
+            if "jnp." not in text and not (networks and "jnp." in definitions):
+                head = head.replace("import jax.numpy as jnp\n", "", 1)
+        elif "F." in text:
+            head += "import torch.nn.functional as F\n"
+        if self.backend == "pyro" and "torch." not in text and not networks:
+            head = head.replace("import torch\n", "", 1)
+        if "runtime." in text:
+            module = "torch_runtime" if self.backend == "pyro" else "jax_runtime"
+            head += f"\nfrom ppl.backend import {module} as runtime\n"
+        parts = [head]
+        if networks:
+            parts.append("\n" + definitions + "\n")
+        parts.append(f"\n\ndef {function}({', '.join(arguments)}):\n{text}\n")
+        return "".join(parts)
+
+    def _enter(self, open_now: tuple[Plate, ...], plates: tuple[Plate, ...]) -> list[str]:
+        keep = 0
+        while keep < min(len(open_now), len(plates)) and open_now[keep] == plates[keep]:
+            keep += 1
+        library = self.backend
+        return [
+            "    " * (depth + 1)
+            + f'with {library}.plate("{plates[depth].name}", {plates[depth].size}, dim=-{self.positions[plates[depth].name]}):'
+            for depth in range(keep, len(plates))
+        ]
+
+    # --- resolving networks with random weights -----------------------------------------------------------------------
+
+    def _resolve_all(self) -> dict[str, tuple[Any, list[Value]]]:
+        out: dict[str, tuple[Any, list[Value]]] = {}
+        for s in self.program.statements:
+            if isinstance(s, Sample):
+                dist = self.resolver.distribution(s.dist)
+                out[s.name] = (dist, list(dist.values()))
+            elif isinstance(s, (Deterministic, Factor)):
+                value = self.resolver.value(s.expression)
+                out[s.name] = (value, [value])
+            else:
+                out[s.name] = (None, [])
+        return out
+
+    # --- statements -----------------------------------------------------------------------------------------------
+
+    def _statement(self, statement: Statement, body: Any) -> list[str]:
+        name = statement.name
+        variable = identifier(name)
+        library = self.backend
+        match statement:
+            case Sample():
+                frame = frame_of(statement.plates, self.positions)
+                obs = ""
+                if statement.observed:
+                    shape = index_text([("None" if p is None else ":") for p in frame] + [":"] * len(statement.dist.event_shape))
+                    obs = f", obs={variable}{shape}"
+                auxiliary = ', infer={"is_auxiliary": True}' if statement.auxiliary else ""
+                call = f'{library}.sample("{name}", {self._distribution(body, frame)}{obs}{auxiliary})'
+                piece = Piece(variable, ATOM + 1, Layout(False, frame, len(statement.dist.event_shape)))
+                if self.backend == "pyro" and statement.dist.dtype != "float" and statement.dist.family != "Categorical":
+                    # Pyro draws counts and coin flips as real numbers; as indices they have to be integers.
+                    piece = Piece(f"{variable}.long()", ATOM, piece.layout)
+                self.known[name] = piece
+                used = self._is_used(name)
+                return [f"{variable} = {call}" if used else call]
+            case Deterministic():
+                piece = self.lowering.piece(body)
+                frame = frame_of(statement.plates, self.positions)
+                self.known[name] = Piece(variable, ATOM + 1, Layout(False, frame, body.ndim))
+                text = piece.text
+                if piece.number:
+                    maker = "torch.tensor" if self.backend == "pyro" else "jnp.asarray"
+                    text = f"{maker}({text})"
+                if piece.layout.frame != frame:
+                    full = self.lowering.shape_text(Layout(False, frame, 0), body.shape)
+                    aligned = self.lowering.aligned(piece, Layout(False, frame, body.ndim))
+                    text = f"{self.spelling.module}.broadcast_to({text if piece.number else aligned.text}, {full})"
+                event = f", event_dim={body.ndim}" if self.dialect.event_dim else ""
+                return [f'{variable} = {library}.deterministic("{name}", {text}{event})']
+            case Factor():
+                piece = self.lowering.piece(body)
+                text = piece.text
+                if piece.number:
+                    text = f"torch.tensor({text})" if self.backend == "pyro" else f"jnp.asarray({text})"
+                return [f'{library}.factor("{name}", {text})']
+            case Param():
+                return self._param(statement, variable)
+            case Network():
+                if statement.random:
+                    return []
+                if self.backend == "pyro":
+                    return [f'{variable} = pyro.module("{name}", {variable}_network)']
+                return [f'{variable} = eqx_module("{name}", {variable}_network)']
+        raise TypeError(type(statement).__name__)
+
+    def _is_used(self, name: str) -> bool:
+        return any(name in self.program.parents(s.name) for s in self.program.statements)
+
+    def _param(self, statement: Param, variable: str) -> list[str]:
+        frame = frame_of(statement.plates, self.positions)
+        array = statement.initial()
+        init = self._array_text(array) if array.ndim else repr(float(array))
+        if self.backend == "pyro" and not array.ndim:
+            init = f"torch.tensor({init})"
+        if array.size > 64 and np.all(array == array.flat[0]):
+            init = f"{self.spelling.module}.full({array.shape}, {float(array.flat[0])!r})"
+        constraint = ""
+        if statement.support.kind != "real":
+            constraint = f", constraint={self._constraint(statement.support)}"
+        shape = index_text([("None" if p is None else ":") for p in frame] + [":"] * len(statement.event_shape))
+        self.known[statement.name] = Piece(variable, ATOM + 1, Layout(False, frame, len(statement.event_shape)))
+        return [f'{variable} = {self.backend}.param("{statement.name}", {init}{constraint}){shape}']
+
+    def _constraint(self, support: Support) -> str:
+        name = CONSTRAINTS.get(support.kind, support.kind)
+        text = f"{self.dialect.constraints}.{name}"
+        if support.bounds:
+            text += f"({', '.join(self.lowering.piece(b).text for b in support.bounds)})"
+        return text
+
+    # --- distributions -----------------------------------------------------------------------------------------------
+
+    def _distribution(self, dist: Distribution, frame: tuple[Plate | None, ...]) -> str:
+        batch_rank = len(dist.event_shape) - dist.event_rank
+        text = self.bare(dist, batch_rank)
+        batch = dist.event_shape[:batch_rank]
+        if dist.expanded and self._natural_batch(dist) != batch:
+            own = merge(self.lowering.piece(v).layout for v in dist.values()) if dist.values() else Layout(False, (), 0)
+            sizes = [1 if p is None else p.size for p in own.frame] + list(batch)
+            text += f".expand([{', '.join(str(n) for n in sizes)}])"
+        if dist.mask_value is not None:
+            own = Layout(False, frame, batch_rank)
+            text += f".mask({self.lowering.aligned(self.lowering.piece(dist.mask_value), own).text})"
+        if batch_rank:
+            text += f".to_event({batch_rank})"
+        return text
+
+    def _natural_batch(self, dist: Distribution) -> tuple[int, ...] | None:
+        return None if dist.nested() else dist.batch_shape()
+
+    def bare(self, dist: Distribution, batch_rank: int) -> str:
+        """A distribution without expand, mask and to_event; parameters lined up for `batch_rank` independent axes."""
+        ranks = {id(v): (dist.parameter_rank(n) if n in dist.parameters else 0) for n, v in dist.params.items()}
+
+        def text(value: Value) -> str:
+            piece = self.lowering.piece(value)
+            target = Layout(False, piece.layout.frame, max(batch_rank + ranks.get(id(value), 0), piece.layout.rank))
+            return self.lowering.indexed(piece, alignment(piece.layout, target)).text
+
+        def nested(inner: Distribution) -> str:
+            return self.bare(inner, len(inner.event_shape) - inner.event_rank)
+
+        return native_text(self.backend, dist, text, nested)
+
+    # --- leaves and networks -----------------------------------------------------------------------------------------
+
+    def _load(self, leaf: Value) -> Piece:
+        if leaf.op == "plate_index":
+            plate = leaf.attr("plate")
+            frame = frame_of((plate,), self.positions)
+            text = f"{self.spelling.module}.arange({plate.size})" + index_text([":"] + ["None"] * (len(frame) - 1))
+            return Piece(text, ATOM, Layout(False, frame, 0))
+        if leaf.op == "input":
+            return Piece(identifier(leaf.attr("name")), ATOM + 1, Layout(False, (), leaf.ndim))
+        return self.known[leaf.attr("name")]
+
+    def _network_call(self, lowering: Lowering, node: Value) -> Piece:
+        name = node.attr("name")
+        x = lowering.piece(node.args[0])
+        layout = Layout(False, x.layout.frame, node.ndim)
+        spec = self.program.networks[name].spec
+        width = len(x.layout.frame)
+        call = identifier(name)
+        if self.backend == "numpyro":
+            extra = node.args[0].ndim - _natural_rank(spec, node.args[0].ndim)
+            for _ in range(width + extra):
+                call = f"jax.vmap({call})"
+            return Piece(f"{call}({x.text})", ATOM, layout)
+        if width > 1 and any(layer.kind.startswith("conv") for layer in spec.layers):
+            inner = f"{lowering.at(x, ATOM)}.flatten(0, {width - 1})"
+            return Piece(f"{call}({inner}).unflatten(0, {lowering.at(x, ATOM)}.shape[:{width}])", ATOM, layout)
+        return Piece(f"{call}({x.text})", ATOM, layout)
+
+    def _array_text(self, array: np.ndarray) -> str:
+        maker = "torch.tensor" if self.backend == "pyro" else "jnp.array"
+        if array.size > 8 and np.all(array == array.flat[0]):
+            return f"{self.spelling.module}.full({tuple(array.shape)}, {array.flat[0].item()!r})"
+        return f"{maker}({array.tolist()})"
+
+    def _network_definition(self, spec: NetworkSpec) -> str:
+        name = f"{identifier(spec.name)}_network"
+        if spec.foreign is not None:
+            factory = spec.foreign.torch if self.backend == "pyro" else spec.foreign.jax
+            if factory is None:
+                other = "torch" if self.backend == "pyro" else "jax"
+                raise UnsupportedByBackend(
+                    self.backend,
+                    f"network {spec.name!r}",
+                    f"nn.module was given no `{other}` factory",
+                    f"Pass {other}=..., or use the other backend.",
+                )
+            return f'{name} = networks["{spec.name}"]  # your own module'
+        if self.backend == "pyro":
+            return _torch_network(name, spec)
+        return _equinox_network(name, spec)
+
+
+class _NativeResolver(Resolver):
+    """Spells out networks with random weights; all other names stay names."""
+
+    def _node(self, node: Value) -> Value:
+        if node.op == "site":
+            return node
+        if node.op == "network" and not self.program.networks[node.attr("name")].random:
+            args = tuple(self._done[id(a)] for a in node.args)
+            return Value("network", args, node.attrs, node.plates, node.shape, node.dtype, node.hint)
+        return super()._node(node)
+
+
+def _natural_rank(spec: NetworkSpec, rank: int) -> int:
+    """Event axes that an equinox module takes; all further ones are mapped over."""
+    if spec.foreign is not None:
+        return rank
+    first = spec.layers[0].kind if spec.layers else "identity"
+    if first == "embedding":
+        return 0
+    if first == "layer_norm":
+        return len(spec.layers[0].get("shape"))
+    return 1 if first == "linear" else rank
+
+
+_TORCH_ACTIVATIONS = {
+    "relu": "ReLU()", "tanh": "Tanh()", "sigmoid": "Sigmoid()", "softplus": "Softplus()", "gelu": "GELU()",
+    "silu": "SiLU()", "elu": "ELU()", "leaky_relu": "LeakyReLU(0.01)", "identity": "Identity()", "softmax": "Softmax(-1)",
+}  # fmt: skip
+_EQX_ACTIVATIONS = {
+    "relu": "jax.nn.relu", "tanh": "jnp.tanh", "sigmoid": "jax.nn.sigmoid", "softplus": "jax.nn.softplus",
+    "gelu": "lambda x: jax.nn.gelu(x, approximate=False)", "silu": "jax.nn.silu", "elu": "jax.nn.elu",
+    "leaky_relu": "jax.nn.leaky_relu", "identity": "lambda x: x", "softmax": "jax.nn.softmax",
+}  # fmt: skip
+
+
+def _settings(layer: Layer, names: tuple[str, ...], defaults: Mapping[str, Any]) -> str:
+    parts = [f", {n}={layer.get(n)!r}" for n in names if layer.get(n) != defaults[n]]
+    return "".join(parts)
+
+
+def _torch_layer(layer: Layer) -> str:
+    get = layer.get
+    match layer.kind:
+        case "linear":
+            return f"torch.nn.Linear({get('inputs')}, {get('outputs')}{'' if get('bias') else ', bias=False'})"
+        case "conv2d":
+            defaults = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 1, "bias": True}
+            extra = _settings(layer, tuple(defaults), defaults)
+            return f"torch.nn.Conv2d({get('inputs')}, {get('outputs')}, {get('kernel')}{extra})"
+        case "conv_transpose2d":
+            defaults = {"stride": (1, 1), "padding": (0, 0), "output_padding": (0, 0), "bias": True}
+            extra = _settings(layer, tuple(defaults), defaults)
+            return f"torch.nn.ConvTranspose2d({get('inputs')}, {get('outputs')}, {get('kernel')}{extra})"
+        case "layer_norm":
+            return f"torch.nn.LayerNorm({list(get('shape'))}, eps={get('eps')!r})"
+        case "embedding":
+            return f"torch.nn.Embedding({get('size')}, {get('features')})"
+        case "reshape":
+            return f"torch.nn.Unflatten(-1, {get('shape')})"
+        case "flatten":
+            return "torch.nn.Flatten(-3)"
+    return f"torch.nn.{_TORCH_ACTIVATIONS[layer.kind]}"
+
+
+def _torch_network(name: str, spec: NetworkSpec) -> str:
+    layers = [(layer.name, _torch_layer(layer)) for layer in spec.layers]
+    if all(own == str(i) for i, (own, _) in enumerate(layers)):
+        rows = "".join(f"    {text},\n" for _, text in layers)
+        return f"{name} = torch.nn.Sequential(\n{rows})"
+    rows = "".join(f'    "{own}": {text},\n' for own, text in layers)
+    return f"{name} = torch.nn.Sequential(torch.nn.modules.container.OrderedDict({{\n{rows}}}))"
+
+
+def _equinox_layer(layer: Layer, key: int) -> str:
+    get = layer.get
+    random = f", key=jax.random.key({key})"
+    match layer.kind:
+        case "linear":
+            bias = "" if get("bias") else ", use_bias=False"
+            return f"eqx.nn.Linear({get('inputs')}, {get('outputs')}{bias}{random})"
+        case "conv2d":
+            defaults = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 1, "bias": True}
+            extra = _settings(layer, tuple(defaults), defaults).replace("bias=", "use_bias=")
+            return f"eqx.nn.Conv2d({get('inputs')}, {get('outputs')}, {get('kernel')}{extra}{random})"
+        case "conv_transpose2d":
+            defaults = {"stride": (1, 1), "padding": (0, 0), "output_padding": (0, 0), "bias": True}
+            extra = _settings(layer, tuple(defaults), defaults).replace("bias=", "use_bias=")
+            return f"eqx.nn.ConvTranspose2d({get('inputs')}, {get('outputs')}, {get('kernel')}{extra}{random})"
+        case "layer_norm":
+            return f"eqx.nn.LayerNorm({tuple(get('shape'))}, eps={get('eps')!r})"
+        case "embedding":
+            return f"eqx.nn.Embedding({get('size')}, {get('features')}{random})"
+        case "reshape":
+            return f"eqx.nn.Lambda(lambda x: x.reshape({get('shape')}))"
+        case "flatten":
+            return "eqx.nn.Lambda(jnp.ravel)"
+    return f"eqx.nn.Lambda({_EQX_ACTIVATIONS[layer.kind]})"
+
+
+def _equinox_network(name: str, spec: NetworkSpec) -> str:
+    rows = "".join(f"    {_equinox_layer(layer, i)},\n" for i, layer in enumerate(spec.layers))
+    return f"{name} = eqx.nn.Sequential([\n{rows}])"

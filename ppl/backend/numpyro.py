@@ -1,0 +1,356 @@
+"""The NumPyro backend: JAX arrays, equinox modules, optax optimisers, NumPyro's samplers."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import optax
+from numpyro.infer import MCMC, NUTS
+from numpyro.infer.util import log_density as native_log_density
+
+from ppl.errors import UnsupportedByBackend
+from ppl.program.networks import NetworkSpec
+from ppl.program.program import Program
+from ppl.program.statements import Network
+
+from .emit import Emitted, execute
+from .jax_runtime import leaf_name
+from .lowering import identifier
+from .protocol import Arrays, NoiseShape, NUTSResult, NUTSSettings, OptimizerSpec
+from .spelling import JAX, Spelling
+
+
+@contextlib.contextmanager
+def x64(precision: str) -> Iterator[None]:
+    """Allow float64 inside; the global setting of JAX stays as it was."""
+    if precision == "float64":
+        with jax.enable_x64(True):
+            yield
+    else:
+        yield
+
+
+class NumPyroBackend:
+    """Compiles to NumPyro and JAX."""
+
+    name = "numpyro"
+    spelling: Spelling = JAX
+
+    def versions(self) -> dict[str, str]:
+        """Versions of the libraries in use."""
+        return {"jax": jax.__version__, "numpyro": numpyro.__version__, "optax": optax.__version__}
+
+    def array(self, item: Any, kind: str, precision: str) -> jax.Array:
+        """A JAX array of a dtype kind."""
+        dtype = {"float": precision, "int": "int32", "bool": "bool"}[kind]
+        with x64(precision):
+            return jnp.asarray(item if isinstance(item, jax.Array) else np.asarray(item), dtype=dtype)
+
+    def to_numpy(self, array: Any) -> np.ndarray:
+        """A numpy array."""
+        return np.asarray(array)
+
+    def key(self, seed: int) -> jax.Array:
+        """A JAX key from a seed."""
+        return jax.random.key(seed)
+
+    def split(self, key: jax.Array, count: int) -> list[jax.Array]:
+        """Independent keys."""
+        return list(jax.random.split(key, count))
+
+    def noise(self, key: jax.Array, shapes: Sequence[NoiseShape], precision: str) -> Arrays:
+        """Random arguments; noise of one kind comes from one draw, which costs less than one draw each."""
+        with x64(precision):
+            return _noise(key, tuple(shapes), precision)
+
+    def function(self, emitted: Emitted, precision: str, networks: Mapping[str, Any], label: str) -> Callable[..., Any]:
+        """The emitted function."""
+        namespace: dict[str, Any] = {"networks": dict(networks)}
+        with x64(precision):
+            for name, item in emitted.constants.items():
+                kind = {"f": "float", "b": "bool"}.get(item.dtype.kind, "int")
+                namespace[name] = self.array(item, kind, precision)
+        return execute(emitted.source, emitted.name, namespace, f"{label} numpyro")
+
+    def jit(self, function: Callable[..., Any], precision: str, static: tuple[str, ...] = ()) -> Callable[..., Any]:
+        """The function compiled by XLA."""
+        compiled = jax.jit(function, static_argnames=static)
+        if precision != "float64":
+            return compiled
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            with x64(precision):
+                return compiled(*args, **kwargs)
+
+        return call
+
+    def context(self, precision: str) -> contextlib.AbstractContextManager[None]:
+        """Where arrays of this precision may be computed with."""
+        return x64(precision)
+
+    # --- native programs ------------------------------------------------------------------------------------------
+
+    def native(self, program: Program, source: str, precision: str, params: Mapping[str, np.ndarray] | None) -> Any:
+        """The NumPyro model function; its networks hold `params`."""
+        namespace: dict[str, Any] = {"networks": {}}
+        for network in program.networks.values():
+            if network.spec.foreign is not None:
+                namespace["networks"][network.name] = self.foreign_module(network.spec, 0)[0]
+        with x64(precision):
+            model = execute(source, "model", namespace, f"{program.name} numpyro model")
+            if params:
+                for network in program.networks.values():
+                    name = f"{identifier(network.name)}_network"
+                    if name in namespace:
+                        namespace[name] = fill_module(network, namespace[name], params, precision)
+        return model
+
+    def native_data(self, program: Program, precision: str) -> Arrays:
+        """Keyword arguments of the native model."""
+        kinds = {i.name: i.dtype for i in program.inputs} | {n: s.dist.dtype for n, s in program.observed.items()}
+        return {
+            identifier(name): self.array(item, kinds[name], precision) for name, item in program.data.items() if name in kinds
+        }
+
+    def native_log_density(
+        self,
+        program: Program,
+        source: str,
+        values: Mapping[str, np.ndarray],
+        params: Mapping[str, np.ndarray],
+        precision: str,
+    ) -> dict[str, float]:
+        """Log density of each site by NumPyro's handlers."""
+        with x64(precision):
+            model = self.native(program, source, precision, params)
+            given = {k: jnp.asarray(v) for k, v in values.items()}
+            given |= {k: jnp.asarray(v, dtype=precision) for k, v in params.items() if k in program.params}
+            _, trace = native_log_density(model, (), self.native_data(program, precision), given)
+            out = {}
+            for name, site in trace.items():
+                if site["type"] == "sample":
+                    fn, value = site["fn"], site["value"]
+                    log_prob = fn.log_prob(value)
+                    out[name] = float(jnp.sum(log_prob))
+            return out
+
+    def foreign_module(self, spec: NetworkSpec, seed: int) -> tuple[Any, dict[str, np.ndarray]]:
+        """The user's equinox module and its arrays by name."""
+        assert spec.foreign is not None
+        if spec.foreign.jax is None:
+            raise UnsupportedByBackend(
+                self.name,
+                f"network {spec.name!r}",
+                "nn.module was given no `jax` factory",
+                "Pass jax=a function of a key that makes an equinox module, or use backend='pyro'.",
+            )
+        module = spec.foreign.jax(jax.random.key(seed))
+        arrays = eqx.filter(module, eqx.is_inexact_array)
+        leaves, _ = jax.tree_util.tree_flatten_with_path(arrays)
+        return module, {f"{spec.name}{leaf_name(path)}": np.asarray(leaf) for path, leaf in leaves}
+
+    # --- algorithms -----------------------------------------------------------------------------------------------
+
+    def optimization(
+        self,
+        loss: Callable[..., Any],
+        params: Mapping[str, np.ndarray],
+        data: Arrays,
+        noise: Sequence[NoiseShape],
+        optimizer: OptimizerSpec,
+        key: jax.Array,
+        precision: str,
+        compile: bool,
+    ) -> JaxOptimization:
+        """Start an optimisation; steps are fused by `lax.scan`."""
+        return JaxOptimization(loss, params, data, tuple(noise), optimizer, key, precision)
+
+    def nuts(
+        self,
+        log_density: Callable[..., Any],
+        initial: Mapping[str, np.ndarray],
+        params: Arrays,
+        data: Arrays,
+        settings: NUTSSettings,
+        key: jax.Array,
+        precision: str,
+    ) -> NUTSResult:
+        """NumPyro's NUTS; chains run vectorised."""
+        with x64(precision):
+
+            def potential(values: Arrays) -> jax.Array:
+                return -log_density(params, values, data, {})
+
+            kernel = NUTS(
+                potential_fn=potential,
+                target_accept_prob=settings.target_accept,
+                max_tree_depth=settings.max_tree_depth,
+                dense_mass=settings.dense_mass,
+            )
+            mcmc = MCMC(
+                kernel,
+                num_warmup=settings.warmup,
+                num_samples=settings.draws,
+                num_chains=settings.chains,
+                chain_method="vectorized",
+                progress_bar=settings.progress,
+            )
+            start = {k: jnp.asarray(v if settings.chains > 1 else v[0], dtype=precision) for k, v in initial.items()}
+            fields = ("diverging", "energy", "accept_prob", "num_steps", "potential_energy")
+            mcmc.run(key, init_params=start, extra_fields=fields)
+            draws = {k: np.asarray(v) for k, v in mcmc.get_samples(group_by_chain=True).items()}
+            extra = {k: np.asarray(v) for k, v in mcmc.get_extra_fields(group_by_chain=True).items()}
+        stats = {
+            "diverging": extra["diverging"],
+            "energy": extra["energy"],
+            "acceptance_rate": extra["accept_prob"],
+            "n_steps": extra["num_steps"],
+            "tree_depth": np.ceil(np.log2(extra["num_steps"] + 1)).astype(int),
+            "lp": -extra["potential_energy"],
+        }
+        return NUTSResult(draws, stats)
+
+
+def _noise(key: jax.Array, shapes: tuple[NoiseShape, ...], precision: str) -> Arrays:
+    out: Arrays = {}
+    plain = {"normal": jax.random.normal, "uniform": _open_uniform}
+    own = [s for s in shapes if s.kind == "key"]
+    kinds = [k for k in plain if any(s.kind == k for s in shapes)]
+    count = len(kinds) + len(own)
+    keys = jax.random.split(key, count) if count > 1 else [key][:count]
+    for kind, k in zip(kinds, keys, strict=False):
+        members = [s for s in shapes if s.kind == kind]
+        if len(members) == 1:
+            out[members[0].name] = plain[kind](k, members[0].shape, dtype=precision)
+            continue
+        flat = plain[kind](k, (sum(int(np.prod(s.shape)) for s in members),), dtype=precision)
+        start = 0
+        for s in members:
+            size = int(np.prod(s.shape))
+            out[s.name] = flat[start : start + size].reshape(s.shape)
+            start += size
+    for s, k in zip(own, keys[len(kinds) :], strict=True):
+        out[s.name] = k
+    return out
+
+
+def _open_uniform(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
+    return jax.random.uniform(key, shape, dtype=dtype, minval=jnp.finfo(dtype).tiny)
+
+
+def fill_module(network: Network, module: Any, params: Mapping[str, np.ndarray], precision: str) -> Any:
+    """An equinox module with its arrays taken from parameters by name."""
+    spec = network.spec
+    if spec.foreign is not None:
+        arrays, static = eqx.partition(module, eqx.is_inexact_array)
+        leaves, tree = jax.tree_util.tree_flatten_with_path(arrays)
+        own = [jnp.asarray(params[f"{spec.name}{leaf_name(path)}"], dtype=precision) for path, _ in leaves]
+        return eqx.combine(jax.tree_util.tree_unflatten(tree, own), static)
+    layers = list(module.layers)
+    for i, layer in enumerate(spec.layers):
+        for w in layer.weights:
+            array = np.asarray(params[f"{spec.name}.{layer.name}.{w.name}"])
+            if layer.kind == "conv_transpose2d" and w.name == "weight":
+                # equinox writes the transposed convolution as a dilated one: channels swapped, kernel reversed
+                array = np.flip(array.swapaxes(0, 1), (-1, -2))
+            if layer.kind.startswith("conv") and w.name == "bias":
+                array = array.reshape(-1, 1, 1)
+            value = jnp.asarray(array, dtype=precision)
+            layers[i] = eqx.tree_at(lambda m, n=w.name: getattr(m, n), layers[i], value)
+    return eqx.tree_at(lambda m: m.layers, module, tuple(layers))
+
+
+def make_optimizer(spec: OptimizerSpec) -> optax.GradientTransformation:
+    """The optax optimiser of a specification."""
+    rate: Any = spec.learning_rate
+    if spec.decay == "cosine":
+        rate = optax.cosine_decay_schedule(spec.learning_rate, spec.decay_steps, spec.final_fraction)
+    elif spec.decay == "exponential":
+        rate = optax.exponential_decay(spec.learning_rate, spec.decay_steps, spec.final_fraction)
+    settings = dict(spec.settings)
+    match spec.name:
+        case "adam":
+            base = optax.adam(rate, b1=settings["beta1"], b2=settings["beta2"], eps=settings["eps"])
+        case "adamw":
+            base = optax.adamw(
+                rate,
+                b1=settings["beta1"],
+                b2=settings["beta2"],
+                eps=settings["eps"],
+                weight_decay=settings["weight_decay"],
+            )
+        case "sgd":
+            base = optax.sgd(rate, momentum=settings["momentum"] or None)
+        case _:
+            base = optax.rmsprop(rate, decay=settings["alpha"], eps=settings["eps"])
+    return base if spec.clip_norm is None else optax.chain(optax.clip_by_global_norm(spec.clip_norm), base)
+
+
+class JaxOptimization:
+    """A fused loop: many steps in one `lax.scan`, compiled once for each number of steps."""
+
+    def __init__(
+        self,
+        loss: Callable[..., Any],
+        params: Mapping[str, np.ndarray],
+        data: Arrays,
+        noise: tuple[NoiseShape, ...],
+        optimizer: OptimizerSpec,
+        key: jax.Array,
+        precision: str,
+    ) -> None:
+        self.data = data
+        self.precision = precision
+        transform = make_optimizer(optimizer)
+        with x64(precision):
+            start = {k: jnp.asarray(v, dtype=precision) for k, v in params.items()}
+            self.carry: Any = (start, transform.init(start), key)
+
+        def step(carry: Any, index: Arrays, data: Arrays) -> tuple[Any, jax.Array]:
+            params, state, key = carry
+            key, now = jax.random.split(key)
+            draws = _noise(now, noise, precision)
+            value, grads = jax.value_and_grad(loss)(params, {}, data, draws, index)
+            updates, state = transform.update(grads, state, params)
+            return (optax.apply_updates(params, updates), state, key), value
+
+        @partial(jax.jit, static_argnames="steps")
+        def many(carry: Any, index: Arrays, data: Arrays, steps: int) -> tuple[Any, jax.Array]:
+            return jax.lax.scan(lambda c, i: step(c, i, data), carry, index, length=steps)
+
+        self.many = many
+
+    def run(self, steps: int, index: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Advance by some steps; the losses."""
+        with x64(self.precision):
+            rows = {k: jnp.asarray(v) for k, v in index.items()}
+            self.carry, losses = self.many(self.carry, rows, self.data, steps)
+        return np.asarray(losses)
+
+    def params(self) -> Arrays:
+        """The parameters now."""
+        return dict(self.carry[0])
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Parameters, optimiser state and key as numpy arrays."""
+        params, state, key = self.carry
+        leaves = jax.tree_util.tree_leaves((params, state))
+        out = {f"leaf.{i}": np.asarray(leaf) for i, leaf in enumerate(leaves)}
+        return out | {"key": np.asarray(jax.random.key_data(key))}
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Go back to a state."""
+        params, opt, _ = self.carry
+        leaves, tree = jax.tree_util.tree_flatten((params, opt))
+        with x64(self.precision):
+            new = [jnp.asarray(state[f"leaf.{i}"], dtype=leaf.dtype) for i, leaf in enumerate(leaves)]
+            filled = jax.tree_util.tree_unflatten(tree, new)
+            self.carry = (*filled, jax.random.wrap_key_data(jnp.asarray(state["key"])))

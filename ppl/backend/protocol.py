@@ -1,0 +1,204 @@
+"""The seam: what a backend has to be able to do, at the level of programs.
+
+Everything above this room is written once against `Backend`; there is no branch on a backend's name anywhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from ppl.program.networks import NetworkSpec
+from ppl.program.program import Program
+
+from .emit import Emitted
+from .spelling import Spelling
+
+Array = Any
+Arrays = dict[str, Any]
+Key = Any
+
+
+@dataclass(frozen=True)
+class NoiseShape:
+    """One random argument with its full shape.
+
+    Attributes:
+        name: key in the `noise` argument.
+        kind: "normal", "uniform" or "key".
+        shape: leading axes, plates (as evaluated), event.
+    """
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class OptimizerSpec:
+    """An optimiser as data; the backend maps it to `optax` or `torch.optim`.
+
+    Attributes:
+        name: "adam", "adamw", "sgd" or "rmsprop".
+        learning_rate: step size, or (start, end, steps) of a cosine or exponential decay (see `decay`).
+        settings: further settings by name.
+    """
+
+    name: str
+    learning_rate: float
+    settings: tuple[tuple[str, float], ...] = ()
+    decay: str | None = None
+    decay_steps: int = 0
+    final_fraction: float = 0.0
+    clip_norm: float | None = None
+
+
+class Optimization(Protocol):
+    """A running stochastic optimisation: parameters, optimiser state and random state."""
+
+    def run(self, steps: int, index: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Advance by some steps.
+
+        Args:
+            steps: how many.
+            index: for each subsampled plate the rows of each step, shape (steps, batch).
+
+        Returns:
+            The loss at each step, in nats, shape (steps,).
+        """
+        ...
+
+    def params(self) -> Arrays:
+        """The parameters now, as arrays of the backend."""
+        ...
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Everything that is needed to go on later, as numpy arrays by name."""
+        ...
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Go back to a state."""
+        ...
+
+
+@dataclass(frozen=True)
+class NUTSSettings:
+    """Settings of the No-U-Turn sampler."""
+
+    chains: int
+    warmup: int
+    draws: int
+    target_accept: float
+    max_tree_depth: int
+    dense_mass: bool
+    progress: bool
+
+
+@dataclass(frozen=True)
+class NUTSResult:
+    """Draws of a sampler in unconstrained space, and what there is to look at.
+
+    Attributes:
+        draws: for each site an array (chains, draws, ...).
+        stats: `diverging`, `energy`, `acceptance_rate`, `n_steps`, `tree_depth`, each (chains, draws), where known.
+    """
+
+    draws: dict[str, np.ndarray]
+    stats: dict[str, np.ndarray]
+
+
+class Backend(Protocol):
+    """One array library with its probabilistic library."""
+
+    name: str
+    spelling: Spelling
+
+    def versions(self) -> dict[str, str]:
+        """Versions of the libraries in use."""
+        ...
+
+    def array(self, item: Any, kind: str, precision: str) -> Array:
+        """An array of the backend from anything array-like, of a dtype kind at a precision."""
+        ...
+
+    def to_numpy(self, array: Array) -> np.ndarray:
+        """A numpy array."""
+        ...
+
+    def key(self, seed: int) -> Key:
+        """A random state from a seed."""
+        ...
+
+    def split(self, key: Key, count: int) -> list[Key]:
+        """Independent random states."""
+        ...
+
+    def noise(self, key: Key, shapes: Sequence[NoiseShape], precision: str) -> Arrays:
+        """The random arguments of an emitted function."""
+        ...
+
+    def function(self, emitted: Emitted, precision: str, networks: Mapping[str, Any], label: str) -> Callable[..., Any]:
+        """The emitted function, ready to call."""
+        ...
+
+    def jit(self, function: Callable[..., Any], precision: str, static: tuple[str, ...] = ()) -> Callable[..., Any]:
+        """The function compiled where the library compiles; gradients are not tracked."""
+        ...
+
+    def context(self, precision: str) -> AbstractContextManager[None]:
+        """Where arrays of this precision may be computed with."""
+        ...
+
+    def native(self, program: Program, source: str, precision: str, params: Mapping[str, np.ndarray] | None) -> Any:
+        """The native model function from its source, with network parameters filled in."""
+        ...
+
+    def native_data(self, program: Program, precision: str) -> Arrays:
+        """Keyword arguments for the native model from the program's data, in the dtypes the library wants."""
+        ...
+
+    def native_log_density(
+        self,
+        program: Program,
+        source: str,
+        values: Mapping[str, np.ndarray],
+        params: Mapping[str, np.ndarray],
+        precision: str,
+    ) -> dict[str, float]:
+        """Log density of each site by the library's own handlers, in nats."""
+        ...
+
+    def foreign_module(self, spec: NetworkSpec, seed: int) -> tuple[Any, dict[str, np.ndarray]]:
+        """The user's own module and its initial parameters by name."""
+        ...
+
+    def optimization(
+        self,
+        loss: Callable[..., Any],
+        params: Mapping[str, np.ndarray],
+        data: Arrays,
+        noise: Sequence[NoiseShape],
+        optimizer: OptimizerSpec,
+        key: Key,
+        precision: str,
+        compile: bool,
+    ) -> Optimization:
+        """Start an optimisation of loss(params, values, data, noise, index) over `params`."""
+        ...
+
+    def nuts(
+        self,
+        log_density: Callable[..., Any],
+        initial: Mapping[str, np.ndarray],
+        params: Arrays,
+        data: Arrays,
+        settings: NUTSSettings,
+        key: Key,
+        precision: str,
+    ) -> NUTSResult:
+        """Run the library's own NUTS on an emitted unconstrained log density."""
+        ...

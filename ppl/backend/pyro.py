@@ -1,0 +1,293 @@
+"""The Pyro backend: torch tensors, torch.nn modules, torch.optim optimisers, Pyro's samplers."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyro
+import torch
+from pyro.infer.mcmc import NUTS
+from torch import Tensor
+
+from ppl.errors import UnsupportedByBackend
+from ppl.program.networks import NetworkSpec
+from ppl.program.program import Program
+
+from .emit import Emitted, execute
+from .lowering import identifier
+from .protocol import Arrays, NoiseShape, NUTSResult, NUTSSettings, OptimizerSpec
+from .spelling import TORCH, Spelling
+from .torch_optimization import TorchOptimization
+
+
+def dtype_of(kind: str, precision: str) -> torch.dtype:
+    """The torch dtype of a dtype kind."""
+    return {"float": getattr(torch, precision), "int": torch.int64, "bool": torch.bool}[kind]
+
+
+@contextlib.contextmanager
+def default_dtype(precision: str) -> Iterator[None]:
+    """Native models write bare numbers; inside, they become tensors of this precision."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(getattr(torch, precision))
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+class PyroBackend:
+    """Compiles to Pyro and torch."""
+
+    name = "pyro"
+    spelling: Spelling = TORCH
+
+    def versions(self) -> dict[str, str]:
+        """Versions of the libraries in use."""
+        return {"torch": torch.__version__, "pyro": pyro.__version__}
+
+    def array(self, item: Any, kind: str, precision: str) -> Tensor:
+        """A tensor of a dtype kind."""
+        dtype = dtype_of(kind, precision)
+        if isinstance(item, Tensor):
+            return item.detach().to(dtype)
+        array = np.asarray(item)
+        # torch tensors share memory with writable numpy arrays; a copy keeps the user's data out of reach.
+        return torch.as_tensor(array.copy() if array.ndim else array.item(), dtype=dtype)
+
+    def to_numpy(self, array: Any) -> np.ndarray:
+        """A numpy array."""
+        return array.detach().cpu().numpy() if isinstance(array, Tensor) else np.asarray(array)
+
+    def key(self, seed: int) -> torch.Generator:
+        """A generator from a seed."""
+        return torch.Generator().manual_seed(seed)
+
+    def split(self, key: torch.Generator, count: int) -> list[torch.Generator]:
+        """Independent generators."""
+        seeds = torch.randint(2**62, (count,), generator=key).tolist()
+        return [self.key(s) for s in seeds]
+
+    def noise(self, key: torch.Generator, shapes: Sequence[NoiseShape], precision: str) -> Arrays:
+        """Random arguments."""
+        return make_noise(shapes, getattr(torch, precision))(key)
+
+    def function(self, emitted: Emitted, precision: str, networks: Mapping[str, Any], label: str) -> Callable[..., Any]:
+        """The emitted function."""
+        namespace: dict[str, Any] = {"networks": dict(networks)}
+        for name, item in emitted.constants.items():
+            kind = {"f": "float", "b": "bool"}.get(item.dtype.kind, "int")
+            namespace[name] = self.array(item, kind, precision)
+        return execute(emitted.source, emitted.name, namespace, f"{label} pyro")
+
+    def context(self, precision: str) -> contextlib.AbstractContextManager[None]:
+        """Where arrays of this precision may be computed with: anywhere, in torch."""
+        return contextlib.nullcontext()
+
+    def jit(self, function: Callable[..., Any], precision: str, static: tuple[str, ...] = ()) -> Callable[..., Any]:
+        """The function itself, without gradient tracking: torch runs eagerly."""
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            with torch.no_grad():
+                return function(*args, **kwargs)
+
+        return call
+
+    # --- native programs ------------------------------------------------------------------------------------------
+
+    def native(self, program: Program, source: str, precision: str, params: Mapping[str, np.ndarray] | None) -> Any:
+        """The Pyro model function; its networks hold `params`."""
+        namespace: dict[str, Any] = {"networks": {}}
+        for network in program.networks.values():
+            if network.spec.foreign is not None:
+                namespace["networks"][network.name] = self.foreign_module(network.spec, 0)[0]
+        with default_dtype(precision):
+            model = execute(source, "model", namespace, f"{program.name} pyro model")
+        for network in program.networks.values():
+            module = namespace.get(f"{identifier(network.name)}_network")
+            if module is not None and params:
+                fill_module(module, network.name, params)
+        return model
+
+    def native_data(self, program: Program, precision: str) -> Arrays:
+        """Keyword arguments of the native model: Pyro wants real tensors for counts and coin flips."""
+        out: Arrays = {}
+        for i in program.inputs:
+            if i.name in program.data:
+                out[identifier(i.name)] = self.array(program.data[i.name], i.dtype, precision)
+        for name, site in program.observed.items():
+            kind = "int" if site.dist.family == "Categorical" else "float"
+            out[identifier(name)] = self.array(program.data[name], kind, precision)
+        return out
+
+    def native_log_density(
+        self,
+        program: Program,
+        source: str,
+        values: Mapping[str, np.ndarray],
+        params: Mapping[str, np.ndarray],
+        precision: str,
+    ) -> dict[str, float]:
+        """Log density of each site by Pyro's handlers."""
+        pyro.clear_param_store()
+        with default_dtype(precision), torch.no_grad():
+            model = self.native(program, source, precision, params)
+            given = {}
+            for name, item in values.items():
+                site = program.sites[name]
+                kind = "int" if site.dist.family == "Categorical" else "float"
+                given[name] = self.array(item, kind, precision)
+            for name in program.params:
+                given[name] = self.array(params[name], "float", precision)
+            for name in program.params:
+                pyro.get_param_store().setdefault(name, given[name])
+            sites = {n: v for n, v in given.items() if n in program.sites}
+            trace = pyro.poutine.trace(pyro.poutine.condition(model, data=sites)).get_trace(
+                **self.native_data(program, precision)
+            )
+            trace.compute_log_prob()
+            out = {n: float(s["log_prob_sum"]) for n, s in trace.nodes.items() if s["type"] == "sample" and "log_prob_sum" in s}
+        pyro.clear_param_store()
+        return {n: v for n, v in out.items() if n not in program.deterministics and n not in {p.name for p in program.plates}}
+
+    def foreign_module(self, spec: NetworkSpec, seed: int) -> tuple[Any, dict[str, np.ndarray]]:
+        """The user's torch module and its parameters by name."""
+        assert spec.foreign is not None
+        if spec.foreign.torch is None:
+            raise UnsupportedByBackend(
+                self.name,
+                f"network {spec.name!r}",
+                "nn.module was given no `torch` factory",
+                "Pass torch=a function that makes a torch.nn.Module, or use backend='numpyro'.",
+            )
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            module = spec.foreign.torch()
+        return module, {f"{spec.name}.{n}": p.detach().numpy().copy() for n, p in module.named_parameters()}
+
+    # --- algorithms -----------------------------------------------------------------------------------------------
+
+    def optimization(
+        self,
+        loss: Callable[..., Any],
+        params: Mapping[str, np.ndarray],
+        data: Arrays,
+        noise: Sequence[NoiseShape],
+        optimizer: OptimizerSpec,
+        key: torch.Generator,
+        precision: str,
+        compile: bool,
+    ) -> TorchOptimization:
+        """Start an optimisation."""
+        dtype = getattr(torch, precision)
+        return TorchOptimization(loss, params, data, make_noise(noise, dtype), optimizer, key, dtype, compile)
+
+    def nuts(
+        self,
+        log_density: Callable[..., Any],
+        initial: Mapping[str, np.ndarray],
+        params: Arrays,
+        data: Arrays,
+        settings: NUTSSettings,
+        key: torch.Generator,
+        precision: str,
+    ) -> NUTSResult:
+        """Pyro's NUTS, one chain after the other."""
+        dtype = getattr(torch, precision)
+        seeds = torch.randint(2**31, (settings.chains,), generator=key).tolist()
+        draws: dict[str, list[np.ndarray]] = {k: [] for k in initial}
+        stats: dict[str, list[np.ndarray]] = {}
+
+        def potential(values: Arrays) -> Tensor:
+            return -log_density(params, values, data, {})
+
+        for chain in range(settings.chains):
+            start = {k: torch.as_tensor(v[chain], dtype=dtype) for k, v in initial.items()}
+            one, info = _one_chain(potential, start, settings, seeds[chain], chain)
+            for k, v in one.items():
+                draws[k].append(v)
+            for k, v in info.items():
+                stats.setdefault(k, []).append(v)
+        return NUTSResult({k: np.stack(v) for k, v in draws.items()}, {k: np.stack(v) for k, v in stats.items()})
+
+
+def _one_chain(
+    potential: Callable[[Arrays], Tensor], start: Arrays, settings: NUTSSettings, seed: int, chain: int
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    from tqdm.auto import trange
+
+    kernel = NUTS(
+        potential_fn=potential,
+        target_accept_prob=settings.target_accept,
+        max_tree_depth=settings.max_tree_depth,
+        full_mass=settings.dense_mass,
+        jit_compile=False,
+    )
+    # Pyro's samplers draw from torch's global generator; the fork gives it back as it was.
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        kernel.initial_params = start
+        kernel.setup(settings.warmup)
+        params = kernel.initial_params
+        kept: dict[str, list[np.ndarray]] = {k: [] for k in start}
+        info: dict[str, list[Any]] = {"diverging": [], "lp": [], "acceptance_rate": []}
+        total = settings.warmup + settings.draws
+        bar = trange(total, desc=f"NUTS chain {chain + 1}/{settings.chains}", disable=not settings.progress, leave=False)
+        seen = 0
+        for i in bar:
+            before = kernel._mean_accept_prob * _steps(kernel)
+            params = kernel.sample(params)
+            if i < settings.warmup:
+                continue
+            for k, v in params.items():
+                kept[k].append(v.detach().numpy().copy())
+            flagged = len(kernel._divergences)
+            info["diverging"].append(flagged > seen)
+            seen = flagged
+            info["lp"].append(-float(kernel._potential_energy_last))
+            after = kernel._mean_accept_prob * _steps(kernel)
+            info["acceptance_rate"].append(float(after - before) if i > settings.warmup else float(kernel._mean_accept_prob))
+        kernel.cleanup()
+    return {k: np.stack(v) for k, v in kept.items()}, {k: np.asarray(v) for k, v in info.items()}
+
+
+def _steps(kernel: Any) -> int:
+    return max(kernel._t - kernel._warmup_steps, 0) if kernel._t > kernel._warmup_steps else kernel._t
+
+
+def make_noise(shapes: Sequence[NoiseShape], dtype: torch.dtype) -> Callable[[torch.Generator], Arrays]:
+    """A function that draws the random arguments; noise of one kind comes from one call."""
+    groups = []
+    for kind in ("normal", "uniform"):
+        members = [s for s in shapes if s.kind == kind]
+        if members:
+            sizes = [int(np.prod(s.shape)) for s in members]
+            groups.append((kind, sum(sizes), sizes, [(s.name, s.shape) for s in members]))
+    keys = [s.name for s in shapes if s.kind == "key"]
+    tiny = torch.finfo(dtype).tiny
+
+    def draw(generator: torch.Generator) -> Arrays:
+        out: Arrays = {}
+        for kind, total, sizes, members in groups:
+            if kind == "normal":
+                flat = torch.randn(total, generator=generator, dtype=dtype)
+            else:
+                flat = torch.rand(total, generator=generator, dtype=dtype).clamp_(min=tiny)
+            parts = flat.split(sizes) if len(sizes) > 1 else (flat,)
+            for (name, shape), part in zip(members, parts, strict=True):
+                out[name] = part.view(shape)
+        for name in keys:
+            out[name] = generator
+        return out
+
+    return draw
+
+
+def fill_module(module: torch.nn.Module, name: str, params: Mapping[str, np.ndarray]) -> None:
+    """Set the parameters of a module by name."""
+    with torch.no_grad():
+        for own, parameter in module.named_parameters():
+            parameter.copy_(torch.as_tensor(np.asarray(params[f"{name}.{own}"]), dtype=parameter.dtype))

@@ -1,0 +1,183 @@
+"""What emitted torch code calls by name: the few operations that torch does not have in the batched form we need."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def bernoulli_log_prob(logits: Any, value: Any) -> Tensor:
+    """log Bernoulli(value; logits), elementwise; the fused kernel where shapes allow it."""
+    if isinstance(logits, Tensor) and isinstance(value, Tensor) and logits.shape == value.shape:
+        return -F.binary_cross_entropy_with_logits(logits, value, reduction="none")
+    logits = torch.as_tensor(logits)
+    return value * logits - F.softplus(logits)
+
+
+def prod(x: Tensor, axes: Sequence[int]) -> Tensor:
+    """Product over several negative axes."""
+    for axis in sorted(axes):
+        x = x.prod(axis, keepdim=True)
+    for axis in sorted(axes):
+        x = x.squeeze(axis) if axis == max(axes) else x.squeeze(axis)
+    return x
+
+
+def gather(table: Tensor, index: Tensor, rest: int, index_rank: int) -> Tensor:
+    """Rows of a table that has batch axes itself, without expanding the table.
+
+    Args:
+        table: shape (batch..., rows, rest...).
+        index: integers, shape (batch..., index...); batch axes broadcast against the table's.
+        rest: number of axes behind the rows.
+        index_rank: number of index axes.
+    """
+    batch = table.ndim - 1 - rest
+    batch_index = index.ndim - index_rank
+    width = max(batch, batch_index)
+    table = table.reshape((1,) * (width - batch) + tuple(table.shape))
+    index = index.reshape((1,) * (width - batch_index) + tuple(index.shape))
+    where: list[Any] = []
+    for axis in range(width):
+        size = table.shape[axis]
+        if size == 1:
+            where.append(torch.zeros((), dtype=torch.long, device=index.device))
+        else:
+            where.append(torch.arange(size, device=index.device).reshape((size,) + (1,) * (width - axis - 1 + index_rank)))
+    return table[(*where, index.long())]
+
+
+def take_along(table: Tensor, index: Tensor) -> Tensor:
+    """Entries along the last axis; batch axes broadcast."""
+    shape = torch.broadcast_shapes(table.shape[:-1], index.shape[:-1])
+    return torch.take_along_dim(table.expand(*shape, table.shape[-1]), index.long().expand(*shape, index.shape[-1]), -1)
+
+
+def concat(parts: Sequence[Tensor], axis: int, rank: int) -> Tensor:
+    """Join along an event axis parts whose batch axes broadcast."""
+    batch = torch.broadcast_shapes(*(p.shape[: p.ndim - rank] for p in parts))
+    return torch.cat([p.expand(*batch, *p.shape[p.ndim - rank :]) for p in parts], dim=axis)
+
+
+def _folded(x: Tensor, rank: int) -> tuple[Tensor, tuple[int, ...]]:
+    front = tuple(x.shape[: x.ndim - rank])
+    return x.reshape(-1, *x.shape[x.ndim - rank :]), front
+
+
+def _shared(weight: Tensor, rank: int) -> bool:
+    return weight.ndim == rank or all(n == 1 for n in weight.shape[: weight.ndim - rank])
+
+
+def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, **settings: Any) -> Tensor:
+    """2-D convolution of images (batch..., channels, height, width); weights may carry batch axes too."""
+    return _convolve(F.conv2d, x, weight, bias, settings)
+
+
+def conv_transpose2d(x: Tensor, weight: Tensor, bias: Tensor | None, **settings: Any) -> Tensor:
+    """2-D transposed convolution of images (batch..., channels, height, width)."""
+    return _convolve(F.conv_transpose2d, x, weight, bias, settings)
+
+
+def _convolve(function: Any, x: Tensor, weight: Tensor, bias: Tensor | None, settings: dict[str, Any]) -> Tensor:
+    if _shared(weight, 4) and (bias is None or _shared(bias, 1)):
+        flat, front = _folded(x, 3)
+        out = function(flat, weight.reshape(weight.shape[-4:]), None if bias is None else bias.reshape(-1), **settings)
+        return out.reshape(*front, *out.shape[1:])
+    shape = torch.broadcast_shapes(
+        x.shape[:-3], weight.shape[:-4], () if bias is None else bias.shape[:-1]
+    )
+    # One call for each set of weights; the rows that share it stay together in one batch.
+    outer = torch.broadcast_shapes(weight.shape[:-4], () if bias is None else bias.shape[:-1])
+    outer = (1,) * (len(shape) - len(outer)) + tuple(outer)
+    x = x.expand(*shape, *x.shape[-3:])
+    weight = weight.expand(*outer, *weight.shape[-4:])
+    bias = None if bias is None else bias.expand(*outer, bias.shape[-1])
+    pick = [i for i, n in enumerate(outer) if n > 1]
+    results = []
+    for flat_index in range(math.prod(outer[i] for i in pick)):
+        position: list[Any] = [slice(None)] * len(shape)
+        own: list[Any] = [0] * len(shape)
+        rest = flat_index
+        for i in reversed(pick):
+            position[i] = own[i] = rest % outer[i]
+            rest //= outer[i]
+        flat, front = _folded(x[tuple(position)], 3)
+        out = function(flat, weight[tuple(own)], None if bias is None else bias[tuple(own)], **settings)
+        results.append(out.reshape(*front, *out.shape[1:]))
+    stacked = torch.stack(results).reshape(*(outer[i] for i in pick), *results[0].shape)
+    return torch.movedim(stacked, tuple(range(len(pick))), tuple(pick))
+
+
+def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, rank: int, eps: float) -> Tensor:
+    """Layer normalisation over the last `rank` axes, with weights that may carry batch axes."""
+    axes = tuple(range(-rank, 0))
+    mean = x.mean(axes, keepdim=True)
+    variance = x.var(axes, correction=0, keepdim=True)
+    return (x - mean) * torch.rsqrt(variance + eps) * weight + bias
+
+
+def call_network(module: Any, params: dict[str, Tensor], name: str, x: Tensor, rank: int) -> Tensor:
+    """A user's own module on folded elements, with its parameters taken from `params`."""
+    flat, front = _folded(x, rank)
+    prefix = f"{name}."
+    own = {k[len(prefix) :]: v for k, v in params.items() if k.startswith(prefix)}
+    out = torch.func.functional_call(module, own, (flat,))
+    return out.reshape(*front, *out.shape[1:])
+
+
+# --- draws by torch's own samplers ----------------------------------------------------------------------------------
+
+
+def _full(parameter: Tensor, shape: tuple[int, ...]) -> Tensor:
+    return parameter.expand(shape).contiguous()
+
+
+def sample_gamma(key: torch.Generator, concentration: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Standard gamma draws, with implicit pathwise gradients."""
+    tiny = torch.finfo(concentration.dtype).tiny
+    return torch._standard_gamma(_full(concentration, shape), generator=key).clamp(min=tiny)
+
+
+def sample_beta(key: torch.Generator, a: Tensor, b: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Beta draws, with pathwise gradients."""
+    both = torch.stack([_full(a, shape), _full(b, shape)], -1)
+    return _dirichlet(both, key)[..., 0]
+
+
+def sample_dirichlet(key: torch.Generator, concentration: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Dirichlet draws, with pathwise gradients."""
+    return _dirichlet(_full(concentration, shape), key)
+
+
+def _dirichlet(concentration: Tensor, key: torch.Generator) -> Tensor:
+    class Draw(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, c: Tensor) -> Tensor:
+            x = torch._sample_dirichlet(c, generator=key)
+            ctx.save_for_backward(x, c)
+            return x
+
+        @staticmethod
+        def backward(ctx: Any, *grads: Tensor) -> Tensor:
+            (grad,) = grads
+            x, c = ctx.saved_tensors
+            local = torch._dirichlet_grad(x, c, c.sum(-1, True).expand_as(c))
+            return local * (grad - (x * grad).sum(-1, True))
+
+    return Draw.apply(concentration)  # type: ignore[return-value]
+
+
+def sample_poisson(key: torch.Generator, rate: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Poisson draws."""
+    return torch.poisson(_full(rate.detach(), shape), generator=key).long()
+
+
+def sample_binomial(key: torch.Generator, total_count: Tensor, probs: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Binomial draws."""
+    count = _full(torch.as_tensor(total_count).to(probs.dtype), shape)
+    return torch.binomial(count, _full(probs.detach(), shape), generator=key).long()

@@ -1,0 +1,1 @@
+"""Worlds, estimands and identification (reserved room: `do` lives in `ppl.transforms`)."""

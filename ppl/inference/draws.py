@@ -1,0 +1,107 @@
+"""From a fitted guide or sampler to a posterior: draws of all sites, and the densities that diagnostics need."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ppl.backend.compiled import Compiled
+from ppl.backend.protocol import Key
+from ppl.posterior.posterior import Posterior
+from ppl.program.ops import plate_sum
+from ppl.program.values import Value
+from ppl.transforms.density import log_density, simulator
+
+# Draws are made and scored in pieces of at most this many numbers of local latents and data.
+PIECE = 4_000_000
+
+
+def guide_draws(
+    model: Compiled, guide: Compiled, params: Mapping[str, np.ndarray], key: Key, count: int
+) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
+    """Draw from a guide.
+
+    Args:
+        model: the model.
+        guide: the guide.
+        params: parameters of both, in their own space.
+        key: random state.
+        count: number of draws.
+
+    Returns:
+        Draws of all latent and deterministic sites, shape (count, plates..., event...); log p(values, data) and
+        log q(values), in nats, shape (count,).
+    """
+    backend = model.backend
+    programs = (model.program, guide.program)
+    draws = simulator(guide.program, lead=True, densities=True)
+    latents = {name: draws.values[name] for name in model.program.latents}
+    density = log_density(model.program, latents, checked=False)
+    outputs: dict[str, Value] = {}
+    for name in model.program.latents:
+        outputs[f"value/{name}"] = model.filled(name, draws.values[name])
+    for name in model.program.deterministics:
+        outputs[f"value/{name}"] = model.filled(name, density.values[name])
+    outputs["log_p"] = _total({n: plate_sum(t, model.program.by_name[n].plates) for n, t in density.terms.items()})
+    outputs["log_q"] = _total({n: plate_sum(t, guide.program.by_name[n].plates) for n, t in draws.log_probs.items()})
+    emitted = model.emitter(programs=programs).emit("draw", outputs)
+    function = backend.jit(model.load(emitted, guide.networks), model.precision, ("lead",))
+    data = guide.bind(emitted, model.program.data)
+    arrays = {k: backend.array(v, "float", model.precision) for k, v in params.items()}
+    width = sum(int(np.prod(model.sizes(n))) for n in (*model.program.sites, *model.program.deterministics))
+    piece = max(1, min(count, PIECE // max(width, 1)))
+    pieces: list[dict[str, np.ndarray]] = []
+    keys = backend.split(key, -(-count // piece))
+    for start, own in zip(range(0, count, piece), keys, strict=True):
+        # Pieces have one size, so that the function is compiled once; the last one is cut.
+        noise = backend.noise(own, model.noise_shapes(draws.noise, (piece,), {}), model.precision)
+        result = function(arrays, {}, data, noise, lead=(piece,))
+        take = min(piece, count - start)
+        pieces.append({k: _rows(backend.to_numpy(v), piece, k, model)[:take] for k, v in result.items()})
+    joined = {k: np.concatenate([p[k] for p in pieces]) for k in pieces[0]}
+    values = {k[6:]: v for k, v in joined.items() if k.startswith("value/")}
+    return values, joined["log_p"], joined["log_q"]
+
+
+def _total(terms: Mapping[str, Value]) -> Value:
+    values = list(terms.values())
+    total = values[0]
+    for value in values[1:]:
+        total = total + value
+    return total
+
+
+def _rows(array: np.ndarray, count: int, name: str, model: Compiled) -> np.ndarray:
+    """A result that depends on no draw has no leading axis yet; give it one."""
+    rank = len(model.sizes(name[6:])) if name.startswith("value/") else 0
+    return array if array.ndim > rank else np.broadcast_to(array, (count, *array.shape))
+
+
+def guide_posterior(
+    method: Any,
+    model: Compiled,
+    guide: Compiled,
+    params: Mapping[str, np.ndarray],
+    key: Key,
+    seed: int,
+    count: int,
+    diagnostics: Mapping[str, Any],
+) -> Posterior:
+    """The posterior of a fitted guide; drawn when it is first looked at if the draws are large."""
+    values, log_p, log_q = guide_draws(model, guide, params, key, count)
+    return Posterior(
+        program=model.program,
+        method=method,
+        backend=model.backend.name,
+        precision=model.precision,
+        seed=seed,
+        draws={k: v[None] for k, v in values.items()},
+        params=dict(params),
+        log_p=log_p[None],
+        log_q=log_q[None],
+        diagnostics=dict(diagnostics),
+        guide=guide.program,
+        versions=model.backend.versions(),
+    )

@@ -1,0 +1,8 @@
+"""Guides: programs that approximate a posterior, written by hand or made from a model."""
+
+from .automatic import AutoDelta as AutoDelta
+from .automatic import AutoGuide as AutoGuide
+from .automatic import AutoMultivariateNormal as AutoMultivariateNormal
+from .automatic import AutoNormal as AutoNormal
+
+__all__ = ["AutoDelta", "AutoGuide", "AutoMultivariateNormal", "AutoNormal"]

@@ -1,0 +1,165 @@
+"""Automatic guides: functions from a model to a guide program, in unconstrained space."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from ppl.errors import StrategyError
+from ppl.language.dist import Delta, MultivariateNormal, Normal, Transformed, biject_to
+from ppl.program import supports
+from ppl.program.ops import apply, element
+from ppl.program.program import Program
+from ppl.program.statements import Param, Sample, Statement
+from ppl.program.values import Frozen, Value
+from ppl.transforms.density import Resolver
+from ppl.transforms.unconstrain import log_det_total, refuse_discrete, unconstrained_shape
+
+
+class AutoGuide(Protocol):
+    """A family of guides."""
+
+    def build(self, program: Program, seed: int) -> Program:
+        """The guide program for a model."""
+        ...
+
+
+def _latents(program: Program, guide: str) -> dict[str, Sample]:
+    latents = program.latents
+    if not latents:
+        raise StrategyError(f"{guide} has nothing to approximate: no site is latent.", model=program.name)
+    for site in latents.values():
+        refuse_discrete(program, site)
+    return latents
+
+
+def _start(name: str, shape: tuple[int, ...], radius: float, seed: int) -> np.ndarray:
+    """Where a site starts in unconstrained space: uniform, equal on both backends."""
+    generator = np.random.default_rng([seed, *name.encode()])
+    return generator.uniform(-radius, radius, shape)
+
+
+def _assemble(program: Program, name: str, statements: list[Statement]) -> Program:
+    return Program(name, program.inputs, (), program.plates, tuple(statements), program.data)
+
+
+class _Names(Resolver):
+    """Leaves names of sites as names, and computes deterministic values from them."""
+
+    def __init__(self, program: Program) -> None:
+        super().__init__(program, {n: s.value for n, s in program.sites.items()})
+        for name, statement in program.deterministics.items():
+            self.values[name] = self.value(statement.expression)
+
+
+@dataclass(frozen=True)
+class AutoNormal:
+    """Independent normal distributions in unconstrained space, one for each latent number.
+
+    Attributes:
+        init_scale: starting standard deviation.
+        init_radius: the means start uniformly within this distance of zero.
+
+    Reference: Kucukelbir et al. (2017), Automatic differentiation variational inference.
+    """
+
+    init_scale: float = 0.1
+    init_radius: float = 0.5
+
+    def build(self, program: Program, seed: int) -> Program:
+        """The guide program: parameters `guide.SITE.loc` and `guide.SITE.scale`."""
+        names = _Names(program)
+        statements: list[Statement] = []
+        for name, site in _latents(program, "AutoNormal").items():
+            dist = names.distribution(site.dist)
+            bijection = biject_to(dist.support)
+            shape = unconstrained_shape(dist, bijection)
+            sizes = tuple(p.size for p in site.plates)
+            start = _start(name, sizes + shape, self.init_radius, seed)
+            loc = _plated_param(f"guide.{name}.loc", site, start, shape, supports.real)
+            scale = _plated_param(
+                f"guide.{name}.scale", site, np.full(sizes + shape, self.init_scale), shape, supports.positive
+            )
+            base = Normal(loc.value, scale.value)
+            family = base if dist.support.kind == "real" else Transformed(base, bijection)
+            statements += [loc, scale, Sample(name, site.plates, site.location, family, names=site.names)]
+        return _assemble(program, "AutoNormal", statements)
+
+
+def _plated_param(
+    name: str, site: Sample, start: np.ndarray, shape: tuple[int, ...], support: supports.Support
+) -> Param:
+    return Param(name, site.plates, site.location, Frozen(start.astype(float)), support, shape)
+
+
+@dataclass(frozen=True)
+class AutoDelta:
+    """A point: maximum a posteriori in the model's own (constrained) space.
+
+    Attributes:
+        init_radius: the unconstrained values start uniformly within this distance of zero.
+    """
+
+    init_radius: float = 0.5
+
+    def build(self, program: Program, seed: int) -> Program:
+        """The guide program: parameters `guide.SITE.point`, unconstrained."""
+        names = _Names(program)
+        statements: list[Statement] = []
+        for name, site in _latents(program, "AutoDelta").items():
+            bijection = biject_to(names.distribution(site.dist).support)
+            shape = unconstrained_shape(site.dist, bijection)
+            sizes = tuple(p.size for p in site.plates)
+            start = _start(name, sizes + shape, self.init_radius, seed)
+            point = _plated_param(f"guide.{name}.point", site, start, shape, supports.real)
+            value = bijection.forward(point.value)
+            statements += [point, Sample(name, site.plates, site.location, Delta(value), names=site.names)]
+        return _assemble(program, "AutoDelta", statements)
+
+
+@dataclass(frozen=True)
+class AutoMultivariateNormal:
+    """One normal distribution with a full covariance over all latent numbers, in unconstrained space.
+
+    Attributes:
+        init_scale: starting standard deviation.
+        init_radius: the means start uniformly within this distance of zero.
+    """
+
+    init_scale: float = 0.1
+    init_radius: float = 0.5
+
+    def build(self, program: Program, seed: int) -> Program:
+        """The guide program: an auxiliary site `guide` of which every latent is a part."""
+        names = _Names(program)
+        pieces: list[tuple[Sample, tuple[int, ...], int, int]] = []
+        starts: list[np.ndarray] = []
+        total = 0
+        for name, site in _latents(program, "AutoMultivariateNormal").items():
+            dist = names.distribution(site.dist)
+            shape = unconstrained_shape(dist, biject_to(dist.support))
+            full = tuple(p.size for p in site.plates) + shape
+            size = int(np.prod(full))
+            pieces.append((site, shape, total, size))
+            starts.append(_start(name, full, self.init_radius, seed).ravel())
+            total += size
+        loc = Param("guide.loc", (), None, Frozen(np.concatenate(starts)), supports.real)
+        tril = Param("guide.scale_tril", (), None, Frozen(np.eye(total) * self.init_scale), supports.lower_cholesky)
+        joint = MultivariateNormal(loc.value, scale_tril=tril.value)
+        together = Sample("guide", (), None, joint, auxiliary=True)
+        statements: list[Statement] = [loc, tril, together]
+        for site, shape, begin, size in pieces:
+            part: Value = together.value[begin : begin + size]
+            full = tuple(p.size for p in site.plates) + shape
+            part = apply("reshape", part, shape=full) if part.shape != full else part
+            for plate in site.plates:
+                part = element(part, plate)
+            bijection = biject_to(names.distribution(site.dist).support)
+            value = bijection.forward(part)
+            # The density of the auxiliary vector, carried over to the site's own space.
+            correction = -log_det_total(bijection, part, value)
+            dist = Delta(value, correction)
+            statements.append(Sample(site.name, site.plates, site.location, dist, names=site.names))
+        return _assemble(program, "AutoMultivariateNormal", statements)

@@ -1,0 +1,233 @@
+"""The No-U-Turn sampler of NumPyro and of Pyro, on the emitted log density."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ppl.backend.compiled import Compiled
+from ppl.backend.emit import Emitted
+from ppl.backend.protocol import NUTSSettings
+from ppl.errors import ModelError, NonFiniteError, StrategyError
+from ppl.inference.diagnostics import effective_sample_size, split_rhat
+from ppl.posterior.posterior import Posterior
+from ppl.program.ops import plate_sum
+from ppl.program.printing import distribution_text
+from ppl.program.program import Program
+from ppl.program.values import Value
+from ppl.transforms.density import log_density
+from ppl.transforms.unconstrain import refuse_discrete, unconstrain_sites
+
+
+@dataclass(frozen=True)
+class NUTS:
+    """The No-U-Turn sampler: gradients of the log density in unconstrained space, step size and mass adapted.
+
+    Attributes:
+        chains: independent chains.
+        draws: draws kept from each chain.
+        warmup: draws for adaptation, discarded.
+        target_accept: acceptance probability that the step size is adapted to.
+        max_tree_depth: trajectories double at most this often.
+        dense_mass: adapt a full mass matrix instead of a diagonal one.
+        init_radius: chains start uniformly within this distance of zero in unconstrained space.
+        progress: whether to show a progress bar.
+
+    Reference: Hoffman and Gelman (2014); the implementations are NumPyro's and Pyro's own.
+    """
+
+    chains: int = 4
+    draws: int = 1000
+    warmup: int = 1000
+    target_accept: float = 0.8
+    max_tree_depth: int = 10
+    dense_mass: bool = False
+    init_radius: float = 2.0
+    progress: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("chains", "draws", "warmup", "max_tree_depth"):
+            if getattr(self, name) < 1:
+                raise ModelError(f"NUTS needs a positive {name}.", got=str(getattr(self, name)))
+        if not 0 < self.target_accept < 1:
+            raise ModelError("NUTS: target_accept lies between 0 and 1.", got=str(self.target_accept))
+
+    def check(self, program: Program, seed: int = 0) -> None:
+        """Refuse what NUTS cannot sample.
+
+        Raises:
+            StrategyError: a discrete latent, nothing latent, or parameters to optimise.
+        """
+        if not program.latents:
+            raise StrategyError("NUTS has nothing to sample: no site is latent.", model=program.name)
+        for site in program.latents.values():
+            refuse_discrete(program, site)
+        free = [p.name for p in program.params.values()]
+        free += [n.name for n in program.networks.values() if not n.random]
+        if free:
+            first = program.by_name[free[0]]
+            raise StrategyError(
+                f"{free[0]!r} is a parameter to optimise, and NUTS samples sites only.",
+                model=program.name,
+                declared_at=first.location,
+                remedy="Give it a prior (ppl.sample, or prior= on the network), or fit it with SVI.",
+            )
+
+    def run(self, program: Program, backend: Any, seed: int, precision: str) -> Posterior:
+        """Sample, and bring the draws back to the sites' own space."""
+        self.check(program)
+        model = Compiled(program, backend, precision, seed)
+        target = Unconstrained(model)
+        key_run, _ = backend.split(backend.key(seed), 2)
+        start = target.start(self.chains, self.init_radius, seed)
+        settings = NUTSSettings(
+            self.chains,
+            self.warmup,
+            self.draws,
+            self.target_accept,
+            self.max_tree_depth,
+            self.dense_mass,
+            self.progress,
+        )
+        data = model.bind(target.emitted)
+        result = backend.nuts(target.function, start, {}, data, settings, key_run, precision)
+        draws, log_p = target.constrain(result.draws)
+        diagnostics = _diagnostics({n: draws[n] for n in program.latents}, result.stats)
+        return Posterior(
+            program=program,
+            method=self,
+            backend=backend.name,
+            precision=precision,
+            seed=seed,
+            draws=draws,
+            params={},
+            log_p=log_p,
+            sample_stats=dict(result.stats),
+            diagnostics=diagnostics,
+            versions=backend.versions(),
+        )
+
+
+def _diagnostics(draws: dict[str, np.ndarray], stats: dict[str, np.ndarray]) -> dict[str, Any]:
+    rhat = max(float(np.max(split_rhat(v))) for v in draws.values())
+    ess = min(float(np.min(effective_sample_size(v))) for v in draws.values())
+    return {"divergences": int(stats["diverging"].sum()), "max_rhat": rhat, "min_ess": ess}
+
+
+class Unconstrained:
+    """The log density of a program's latent sites in unconstrained space.
+
+    Attributes:
+        emitted: its source.
+        function: (params, values, data, noise) -> log density in nats, Jacobian included.
+        shapes: shape of each unconstrained value, plates in front.
+    """
+
+    def __init__(self, model: Compiled) -> None:
+        self.model = model
+        program = model.program
+        sites = unconstrain_sites(program)
+        density = log_density(program, sites.values, checked=False)
+        terms = [plate_sum(t, program.by_name[n].plates) for n, t in density.terms.items()]
+        terms += [plate_sum(t, program.by_name[n].plates) for n, t in sites.log_dets.items()]
+        total: Value = terms[0]
+        for term in terms[1:]:
+            total = total + term
+        self.emitted: Emitted = model.emitter(lead=False).emit("log_density", {"total": total}, single=True)
+        self.function = model.load(self.emitted)
+        self.shapes = {n: tuple(p.size for p in program.sites[n].plates) + s for n, s in sites.shapes.items()}
+        outputs = {n: model.filled(n, v) for n, v in sites.values.items()}
+        outputs |= {n: model.filled(n, density.values[n]) for n in program.deterministics}
+        outputs["log_p"] = _joint(density.terms, program)
+        emitted = model.emitter().emit("constrain", outputs)
+        self._constrain = (emitted, model.backend.jit(model.load(emitted), model.precision))
+        self._terms = (density.terms, density.dists)
+
+    def start(self, chains: int, radius: float, seed: int) -> dict[str, np.ndarray]:
+        """Starting points with a finite density, one for each chain.
+
+        Raises:
+            NonFiniteError: a hundred tries gave none; names the first site at fault.
+        """
+        generator = np.random.default_rng([seed, 1])
+        backend, precision = self.model.backend, self.model.precision
+        data = self.model.bind(self.emitted)
+        evaluate = backend.jit(self.function, precision)
+        chosen: dict[str, list[np.ndarray]] = {n: [] for n in self.shapes}
+        for _ in range(chains):
+            for attempt in range(100):
+                # Later tries stay closer to zero, where densities are tamer.
+                width = radius * (1.0 if attempt < 50 else 0.1)
+                point = {n: generator.uniform(-width, width, s) for n, s in self.shapes.items()}
+                values = {n: backend.array(v, "float", precision) for n, v in point.items()}
+                if np.isfinite(backend.to_numpy(evaluate({}, values, data, {}))):
+                    break
+            else:
+                raise self._no_start(values)
+            for n, v in point.items():
+                chosen[n].append(v)
+        return {n: np.stack(v) for n, v in chosen.items()}
+
+    def _no_start(self, values: dict[str, Any]) -> NonFiniteError:
+        model, program = self.model, self.model.program
+        terms, dists = self._terms
+        outputs = dict(terms)
+        for name, dist in dists.items():
+            outputs |= {f"parameter/{name}/{p}": v for p, v in dist.params.items()}
+        emitted = model.emitter(lead=False).emit("diagnose", outputs)
+        function = model.backend.jit(model.load(emitted), model.precision)
+        result = function({}, values, model.bind(emitted), {})
+        result = {k: model.backend.to_numpy(v) for k, v in result.items()}
+        for name in terms:
+            if not np.isfinite(result[name]).all():
+                facts = [f"{k.rpartition('/')[2]} = {v}" for k, v in result.items() if k.startswith(f"parameter/{name}/")]
+                statement = program.by_name[name]
+                dist = getattr(statement, "dist", None)
+                return NonFiniteError(
+                    "its log density is not finite at any of 100 starting points.",
+                    site=name,
+                    model=program.name,
+                    declared_at=statement.location,
+                    expected=f"a finite density of {distribution_text(dist)}" if dist is not None else None,
+                    got=f"{'; '.join(facts)[:400]}; fed by {', '.join(program.parents(name)) or 'none'}",
+                    remedy="Check the scale of the data and the priors of the sites that feed it.",
+                )
+        return NonFiniteError("the log density is not finite at any of 100 starting points.", model=program.name)
+
+    def constrain(self, draws: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """Draws of all sites and deterministic values in their own space, and log p(values, data) in nats.
+
+        Args:
+            draws: unconstrained values, shape (chains, draws, ...).
+        """
+        backend, precision = self.model.backend, self.model.precision
+        emitted, function = self._constrain
+        data = self.model.bind(emitted)
+        parts = []
+        chains = next(iter(draws.values())).shape[0]
+        # One chain at a time bounds the memory of deterministic values.
+        for chain in range(chains):
+            values = {n: backend.array(v[chain], "float", precision) for n, v in draws.items()}
+            parts.append({n: backend.to_numpy(v) for n, v in function({}, values, data, {}).items()})
+        count = next(iter(draws.values())).shape[1]
+        joined = {n: np.stack([_lead(p[n], count, self._rank(n)) for p in parts]) for n in parts[0]}
+        log_p = joined.pop("log_p")
+        return joined, log_p
+
+    def _rank(self, name: str) -> int:
+        return 0 if name == "log_p" else len(self.model.sizes(name))
+
+
+def _lead(array: np.ndarray, count: int, rank: int) -> np.ndarray:
+    return array if array.ndim > rank else np.broadcast_to(array, (count, *array.shape))
+
+
+def _joint(terms: dict[str, Value], program: Program) -> Value:
+    total: Value | None = None
+    for name, term in terms.items():
+        part = plate_sum(term, program.by_name[name].plates)
+        total = part if total is None else total + part
+    assert total is not None
+    return total

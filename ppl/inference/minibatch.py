@@ -1,0 +1,79 @@
+"""Minibatches: which plates are subsampled, and which rows each step sees."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+
+import numpy as np
+
+from ppl.errors import PlateError, UnknownNameError, nearest
+from ppl.program.program import Program
+
+
+def batch_sizes(program: Program, batch_size: int | Mapping[str, int] | None) -> dict[str, int]:
+    """Batch size of each subsampled plate.
+
+    Args:
+        program: the model.
+        batch_size: a size for the one outermost plate that holds data, or a size for each plate by name.
+
+    Raises:
+        UnknownNameError: no such plate.
+        PlateError: a size out of range, or a single number where several plates could be meant.
+    """
+    if batch_size is None:
+        return {}
+    if isinstance(batch_size, Mapping):
+        sizes = dict(batch_size)
+    else:
+        outer = dict.fromkeys(s.plates[0].name for s in program.observed.values() if s.plates)
+        if len(outer) != 1:
+            raise PlateError(
+                f"batch_size={batch_size} does not say which plate to subsample.",
+                model=program.name,
+                expected="one outermost plate with observed sites",
+                got=f"{list(outer)}",
+                remedy="Name it: batch_size={'plate': size}.",
+            )
+        sizes = {next(iter(outer)): batch_size}
+    known = {p.name: p.plate for p in program.plates}
+    for name, size in sizes.items():
+        if name not in known:
+            raise UnknownNameError(f"there is no plate {name!r}.", model=program.name, remedy=nearest(name, known))
+        if not 1 <= size <= known[name].size:
+            raise PlateError(
+                f"a minibatch of {size} rows does not fit plate {name!r}.",
+                model=program.name,
+                expected=f"1 to {known[name].size} rows",
+                got=str(size),
+            )
+    # A batch of all rows is no minibatch: leaving it out saves the gather.
+    return {name: size for name, size in sizes.items() if size < known[name].size}
+
+
+class Rows:
+    """The rows of each step: every epoch is a fresh permutation, cut into batches; an incomplete last one is dropped.
+
+    A pure function of seed, plate and step, so that a fit resumes with the rows it would have seen, and both backends
+    see the same rows.
+    """
+
+    def __init__(self, program: Program, batch: Mapping[str, int], seed: int) -> None:
+        self.sizes = {name: (program.plate(name).size, size) for name, size in batch.items()}
+        self.seed = seed
+        self._cache: dict[tuple[str, int], np.ndarray] = {}
+
+    def __call__(self, start: int, steps: int) -> dict[str, np.ndarray]:
+        """Rows of steps start ... start + steps - 1, shape (steps, batch) for each plate."""
+        return {name: np.stack([self._step(name, t) for t in range(start, start + steps)]) for name in self.sizes}
+
+    def _step(self, name: str, step: int) -> np.ndarray:
+        size, batch = self.sizes[name]
+        epoch, within = divmod(step, size // batch)
+        order = self._cache.get((name, epoch))
+        if order is None:
+            generator = np.random.default_rng([self.seed, zlib.crc32(name.encode()), epoch])
+            self._cache = {k: v for k, v in self._cache.items() if k[0] != name}
+            order = self._cache[(name, epoch)] = generator.permutation(size).astype(np.int32)
+        return order[within * batch : (within + 1) * batch]

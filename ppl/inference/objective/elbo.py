@@ -1,0 +1,183 @@
+"""Lower bounds on the log evidence, as expressions of the log densities of model and guide."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from ppl.errors import ModelError, StrategyError
+from ppl.language.dist.kl import kl_divergence
+from ppl.program.ops import apply, plate_sum
+from ppl.program.program import Program
+from ppl.program.values import Plate, Value
+from ppl.transforms.density import Density, Simulator
+
+
+@dataclass(frozen=True)
+class Bound:
+    """The parts that an objective is made of.
+
+    Attributes:
+        model: log density of the model at the guide's draws.
+        guide: draws of the guide, with their log densities.
+        programs: model and guide.
+        batch: batch size of each subsampled plate.
+    """
+
+    model: Density
+    guide: Simulator
+    programs: tuple[Program, Program]
+    batch: Mapping[str, int]
+
+    def plates(self, name: str) -> tuple[Plate, ...]:
+        """Plates of a term, of the model or of the guide."""
+        for program in self.programs:
+            if name in program.by_name:
+                return program.by_name[name].plates
+        raise KeyError(name)
+
+    def total(self, name: str, term: Value, kept: tuple[Plate, ...] = ()) -> Value:
+        """One term summed over its plates, those in `kept` excepted."""
+        plates = tuple(p for p in self.plates(name) if p not in kept)
+        return plate_sum(term, plates, dict(self.batch))
+
+
+class Objective(Protocol):
+    """What is maximised."""
+
+    @property
+    def particles(self) -> int:
+        """Draws of the guide for each gradient step."""
+        ...
+
+    def expression(self, bound: Bound) -> Value:
+        """The objective in nats, one number, with the leading axis of particles reduced."""
+        ...
+
+
+def _sum(terms: list[Value]) -> Value:
+    total = terms[0]
+    for term in terms[1:]:
+        total = apply("add", total, term)
+    return total
+
+
+def _mean(value: Value) -> Value:
+    return Value("lead_reduce", (value,), (("how", "mean"),), value.plates, value.shape, value.dtype)
+
+
+def _check_particles(particles: int, name: str) -> None:
+    if particles < 1:
+        raise ModelError(f"{name} needs at least one particle.", got=str(particles))
+
+
+@dataclass(frozen=True)
+class ELBO:
+    """The evidence lower bound: the mean over particles of log p(values, data) - log q(values).
+
+    Attributes:
+        particles: draws of the guide a step.
+        analytic_kl: replace the Monte Carlo estimate of each site's KL divergence by its closed form where there is one.
+
+    Reference: Jordan et al. (1999); Kingma and Welling (2014).
+    """
+
+    particles: int = 1
+    analytic_kl: bool = False
+
+    def __post_init__(self) -> None:
+        _check_particles(self.particles, "ELBO")
+
+    def expression(self, bound: Bound) -> Value:
+        """The bound in nats."""
+        terms: list[Value] = []
+        closed = self._closed_forms(bound)
+        for name, term in bound.model.terms.items():
+            if name in closed:
+                terms.append(apply("negative", bound.total(name, closed[name])))
+                continue
+            terms.append(bound.total(name, term))
+        for name, term in bound.guide.log_probs.items():
+            if name not in closed:
+                terms.append(apply("negative", bound.total(name, term)))
+        return _mean(_sum(terms))
+
+    def _closed_forms(self, bound: Bound) -> dict[str, Value]:
+        if not self.analytic_kl:
+            return {}
+        out = {}
+        for name, q in bound.guide.dists.items():
+            p = bound.model.dists.get(name)
+            divergence = None if p is None else kl_divergence(q, p)
+            if divergence is not None:
+                out[name] = divergence
+        return out
+
+
+@dataclass(frozen=True)
+class IWELBO:
+    """The importance-weighted bound: log of the mean weight over particles.
+
+    For latents that live in a plate it is the sum over the plate's elements of one bound each; a global latent puts the
+    sum over elements inside the logarithm.
+
+    Attributes:
+        particles: draws of the guide a step; with one, the ELBO.
+
+    Reference: Burda, Grosse and Salakhutdinov (2016), Importance weighted autoencoders.
+    """
+
+    particles: int = 16
+
+    def __post_init__(self) -> None:
+        _check_particles(self.particles, "IWELBO")
+
+    def expression(self, bound: Bound) -> Value:
+        """The bound in nats.
+
+        Raises:
+            StrategyError: a subsampled plate would stand inside the logarithm.
+        """
+        kept = self.outer_plates(bound)
+        weights: list[Value] = []
+        outside: list[Value] = []
+        for name, term in bound.model.terms.items():
+            if self._depends(bound, name):
+                weights.append(self._inside(bound, name, term, kept))
+            else:
+                outside.append(bound.total(name, term))
+        for name, term in bound.guide.log_probs.items():
+            weights.append(apply("negative", self._inside(bound, name, term, kept)))
+        log_weight = _sum(weights)
+        attrs = (("how", "logsumexp"),)
+        total = Value("lead_reduce", (log_weight,), attrs, log_weight.plates, log_weight.shape, log_weight.dtype)
+        total = apply("subtract", total, math.log(self.particles))
+        return _sum([plate_sum(total, kept, dict(bound.batch)), *outside])
+
+    def _depends(self, bound: Bound, name: str) -> bool:
+        """Whether a term varies with the guide's draws."""
+        model, latents = bound.programs[0], set(bound.guide.dists)
+        return name in latents or bool(model.ancestors(name) & latents)
+
+    def _inside(self, bound: Bound, name: str, term: Value, kept: tuple[Plate, ...]) -> Value:
+        inner = [p for p in bound.plates(name) if p not in kept]
+        subsampled = [p for p in inner if p.name in bound.batch]
+        if subsampled:
+            raise StrategyError(
+                f"plate {subsampled[0].name!r} is subsampled, but stands inside the logarithm of the importance-weighted "
+                "bound, where a minibatch estimate is biased.",
+                site=name,
+                model=bound.programs[0].name,
+                remedy="Use all rows (no batch_size), ELBO(), or a guide without global latents.",
+            )
+        return bound.total(name, term, kept)
+
+    def outer_plates(self, bound: Bound) -> tuple[Plate, ...]:
+        """The plates that stay outside the logarithm: those that every term with a latent in it lies in."""
+        names = [n for n in bound.model.terms if self._depends(bound, n)] + list(bound.guide.log_probs)
+        common = bound.plates(names[0])
+        for name in names[1:]:
+            common = tuple(p for p in common if p in bound.plates(name))
+        return common

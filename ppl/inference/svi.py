@@ -1,0 +1,291 @@
+"""Stochastic variational inference: an objective, a guide, an optimiser, and a loop that can be interrupted."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ppl.backend.compiled import Compiled
+from ppl.backend.protocol import Optimization
+from ppl.errors import FormatError, ModelError
+from ppl.posterior.posterior import Posterior
+from ppl.program.check import check_guide
+from ppl.program.program import Program
+
+from .checkpoint import read_checkpoint, write_checkpoint
+from .diagnosis import nonfinite_error
+from .draws import guide_posterior
+from .guide import AutoGuide, AutoNormal
+from .minibatch import Rows, batch_sizes
+from .objective import ELBO, Objective
+from .optimizers import Adam, Optimizer
+from .progress import Progress
+from .surrogate import ParameterSpace, Surrogate, build_surrogate
+
+
+@dataclass(frozen=True)
+class Plateau:
+    """Stop early: when the mean objective over a window has not risen for some windows.
+
+    Attributes:
+        window: steps in a window.
+        patience: windows without a rise of `tolerance` before the fit stops.
+        tolerance: the smallest rise that counts, in nats.
+    """
+
+    window: int = 500
+    patience: int = 3
+    tolerance: float = 0.0
+
+
+@dataclass(frozen=True)
+class SVI:
+    """Stochastic variational inference with reparameterised gradients.
+
+    Attributes:
+        objective: what is maximised.
+        guide: a guide program, or a family that makes one from the model.
+        optimizer: the optimiser.
+        steps: number of gradient steps.
+        batch_size: rows of each step, for the one data plate or by plate name; None for all rows.
+        draws: draws of the fitted guide that the posterior holds.
+        compile: on torch, compile the loss with `torch.compile`; JAX always compiles.
+        plateau: when to stop early; None for never.
+        checkpoint: a file to resume from and to save to; None for none.
+        checkpoint_every: steps between saves.
+        chunk: steps that run between two looks at the objective (fused into one call on JAX).
+        progress: whether to show a progress bar.
+    """
+
+    objective: Objective = field(default_factory=ELBO)
+    guide: Program | AutoGuide = field(default_factory=AutoNormal)
+    optimizer: Optimizer = field(default_factory=lambda: Adam(1e-2))
+    steps: int = 2000
+    batch_size: int | Mapping[str, int] | None = None
+    draws: int = 1000
+    compile: bool = False
+    plateau: Plateau | None = None
+    checkpoint: str | Path | None = None
+    checkpoint_every: int = 1000
+    chunk: int = 100
+    progress: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "draws", "checkpoint_every", "chunk"):
+            if getattr(self, name) < 1:
+                raise ModelError(f"SVI needs a positive {name}.", got=str(getattr(self, name)))
+
+    def guide_program(self, program: Program, seed: int) -> Program:
+        """The guide as a program."""
+        return self.guide if isinstance(self.guide, Program) else self.guide.build(program, seed)
+
+    def check(self, program: Program, seed: int = 0) -> None:
+        """Everything that can be wrong with this method on this program, before anything runs.
+
+        Raises:
+            PPLError: the guide does not fit, a site cannot be treated, or a minibatch would be wrong.
+        """
+        guide = self.guide_program(program, seed)
+        check_guide(program, guide)
+        batch_sizes(program, self.batch_size)
+
+    def start(self, program: Program, backend: Any, seed: int, precision: str) -> SVIRun:
+        """A fit that has not taken a step yet."""
+        return SVIRun(self, program, backend, seed, precision)
+
+    def run(self, program: Program, backend: Any, seed: int, precision: str) -> Posterior:
+        """Fit, and draw from the fitted guide."""
+        return self.start(program, backend, seed, precision).finish()
+
+
+class SVIRun:
+    """One fit: compiled loss, optimisation state, and what has been seen of the objective.
+
+    Attributes:
+        surrogate: the compiled loss; `surrogate.emitted.source` is its text.
+        optimization: parameters and optimiser state.
+        objective: the objective at each step so far, in nats.
+    """
+
+    def __init__(self, method: SVI, program: Program, backend: Any, seed: int, precision: str) -> None:
+        self.method = method
+        self.seed = seed
+        guide = method.guide_program(program, seed)
+        check_guide(program, guide)
+        self.model = Compiled(program, backend, precision, seed)
+        self.guide = Compiled(guide, backend, precision, seed)
+        self.batch = batch_sizes(program, method.batch_size)
+        self.surrogate: Surrogate = build_surrogate(self.model, self.guide, method.objective, self.batch)
+        self.space = ParameterSpace(self.model, self.guide)
+        self.rows = Rows(program, self.batch, seed)
+        used = {a.key for a in self.surrogate.emitted.arguments if a.group == "params"}
+        start = self.space.unconstrain({**self.model.params, **self.guide.params})
+        self.fixed = {k: v for k, v in start.items() if not _is_used(k, used)}
+        trained = {k: v for k, v in start.items() if _is_used(k, used)}
+        if not trained:
+            raise ModelError("the guide and the model have no parameters to fit.", model=program.name)
+        data = {**self.guide.bind(self.surrogate.emitted, self.model.program.data)}
+        key_fit, self.key_draws = backend.split(backend.key(seed), 2)
+        self.optimization: Optimization = backend.optimization(
+            self.surrogate.loss,
+            trained,
+            data,
+            self.surrogate.noise,
+            method.optimizer.spec,
+            key_fit,
+            precision,
+            method.compile,
+        )
+        self.objective: list[np.ndarray] = []
+        self.steps_done = 0
+        self.seconds = 0.0
+
+    # --- checkpoints -----------------------------------------------------------------------------------------------
+
+    @property
+    def fingerprint(self) -> str:
+        """What must be equal for a checkpoint to be continued."""
+        m = self.method
+        parts = (
+            self.model.program.to_json(),
+            self.guide.program.to_json(),
+            repr((m.objective, m.optimizer, dict(self.batch))),
+            self.model.backend.name,
+            self.model.precision,
+            str(self.seed),
+        )
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+    def save(self) -> None:
+        """Write the checkpoint."""
+        assert self.method.checkpoint is not None
+        arrays = {f"state/{k}": v for k, v in self.optimization.state().items()}
+        arrays["objective"] = self.trace
+        facts = {"fingerprint": self.fingerprint, "step": self.steps_done, "seconds": self.seconds}
+        write_checkpoint(self.method.checkpoint, arrays, facts)
+
+    def resume(self) -> bool:
+        """Go on from the checkpoint, if there is one.
+
+        Raises:
+            FormatError: the file is damaged, or belongs to another fit.
+        """
+        path = self.method.checkpoint
+        if path is None or not Path(path).exists():
+            return False
+        arrays, facts = read_checkpoint(path)
+        if facts["fingerprint"] != self.fingerprint:
+            raise FormatError(
+                f"the checkpoint {str(path)!r} belongs to another fit.",
+                model=self.model.program.name,
+                expected="the same program, guide, objective, optimiser, batch size, backend, precision and seed",
+                remedy="Choose another file, or delete this one.",
+            )
+        self.optimization.restore({k[6:]: v for k, v in arrays.items() if k.startswith("state/")})
+        self.objective = [arrays["objective"]]
+        self.steps_done = int(facts["step"])
+        self.seconds = float(facts["seconds"])
+        return True
+
+    # --- the loop ----------------------------------------------------------------------------------------------------
+
+    @property
+    def trace(self) -> np.ndarray:
+        """The objective at each step so far, in nats."""
+        return np.concatenate(self.objective) if self.objective else np.zeros(0)
+
+    def advance(self, steps: int) -> np.ndarray:
+        """Take some steps; the objective at each, in nats.
+
+        Raises:
+            NonFiniteError: the objective is not finite; the parameters are those before the first such step.
+        """
+        before = self.optimization.state()
+        began = time.perf_counter()
+        losses = self.optimization.run(steps, self.rows(self.steps_done, steps))
+        self.seconds += time.perf_counter() - began
+        finite = np.isfinite(losses)
+        if not finite.all():
+            bad = int(np.argmin(finite))
+            self._rewind(before, bad)
+            raise nonfinite_error(self, self.steps_done)
+        self.steps_done += steps
+        self.objective.append(-losses)
+        return -losses
+
+    def _rewind(self, before: Mapping[str, np.ndarray], bad: int) -> None:
+        """Back to the last good state: the step before the first loss that is not finite."""
+        good = bad
+        while True:
+            self.optimization.restore(before)
+            if good:
+                losses = self.optimization.run(good, self.rows(self.steps_done, good))
+            params = self.optimization.params()
+            to_numpy = self.model.backend.to_numpy
+            # The loss may have been finite while its gradient was not: then one step further back.
+            if good == 0 or all(np.isfinite(to_numpy(v)).all() for v in params.values()):
+                break
+            good -= 1
+        if good:
+            self.objective.append(-losses)
+        self.steps_done += good
+
+    def finish(self) -> Posterior:
+        """Run all steps, and draw from the fitted guide."""
+        method = self.method
+        resumed = self.resume()
+        chunk = _chunk(method.steps, method.chunk)
+        best, waiting, since = -np.inf, 0, self.steps_done
+        with Progress(method.steps, self.steps_done, "SVI", method.progress) as progress:
+            while self.steps_done < method.steps:
+                objective = self.advance(min(chunk, method.steps - self.steps_done))
+                progress.advance(len(objective), objective=float(objective.mean()))
+                last = self.steps_done >= method.steps
+                if method.checkpoint is not None and (last or self.steps_done - since >= method.checkpoint_every):
+                    self.save()
+                    since = self.steps_done
+                if method.plateau is not None and self.steps_done % method.plateau.window < chunk:
+                    mean = float(self.trace[-method.plateau.window :].mean())
+                    if mean > best + method.plateau.tolerance:
+                        best, waiting = mean, 0
+                    else:
+                        waiting += 1
+                    if waiting >= method.plateau.patience:
+                        break
+        return self.posterior({"resumed": resumed, "stopped_early": self.steps_done < method.steps})
+
+    def params(self) -> dict[str, np.ndarray]:
+        """All parameters of model and guide in their own space."""
+        now = {k: self.model.backend.to_numpy(v) for k, v in self.optimization.params().items()}
+        return self.space.constrain({**self.fixed, **now})
+
+    def posterior(self, facts: Mapping[str, Any] | None = None) -> Posterior:
+        """The fitted guide as a posterior."""
+        diagnostics = {
+            "objective": self.trace,
+            "steps": self.steps_done,
+            "seconds": self.seconds,
+            "seconds_per_step": self.seconds / max(self.steps_done, 1),
+            **(facts or {}),
+        }
+        return guide_posterior(
+            self.method, self.model, self.guide, self.params(), self.key_draws, self.seed, self.method.draws, diagnostics
+        )
+
+
+def _is_used(name: str, used: set[str]) -> bool:
+    return name in used or any(u.endswith(".") and name.startswith(u) for u in used)
+
+
+def _chunk(steps: int, wanted: int) -> int:
+    """A number of steps for each fused call that divides the total, so that one compiled loop serves all calls."""
+    for size in range(min(wanted, steps), 0, -1):
+        if steps % size == 0 and size * 4 >= min(wanted, steps):
+            return size
+    return min(wanted, steps)

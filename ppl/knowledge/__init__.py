@@ -1,0 +1,1 @@
+"""Domain-knowledge constraints (reserved room: its statements come with the knowledge language)."""

@@ -1,0 +1,1 @@
+"""What can be said: models, sites, plates, distributions, networks and operations."""

@@ -1,0 +1,135 @@
+"""`@ppl.model`: a function that declares, turned into one that traces."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ppl.errors import ModelError, nearest, user_location
+from ppl.program.program import Program
+from ppl.program.values import OPEN_PLATES, Value, dtype_kind
+
+from .arrays import Spec, is_array, to_numpy
+from .trace import CURRENT, Trace
+
+
+class Model:
+    """A model function; calling it binds its inputs and returns the traced `Program`."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        functools.update_wrapper(self, function)
+        self.function = function
+        self.signature = inspect.signature(function)
+
+    @property
+    def name(self) -> str:
+        """Name of the function."""
+        return self.function.__name__
+
+    def __repr__(self) -> str:
+        return f"<model {self.name}{self.signature}>"
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Program:
+        """Trace the model once on symbolic values; nothing numerical happens.
+
+        Args:
+            args: arrays become inputs, everything else stays a static setting.
+            kwargs: the same, by name.
+
+        Raises:
+            ModelError: an argument is missing or unknown, or the model declares nothing.
+            PPLError: whatever is wrong inside the model, with its line.
+        """
+        if CURRENT.get() is not None:
+            # A model called inside a model is a sub-model: its statements join the outer one.
+            return self.function(*args, **kwargs)
+        bound = self._bind(args, kwargs)
+        trace = Trace(self.name)
+        settings: list[tuple[str, str]] = []
+        arguments = {n: self._argument(trace, n, a, settings) for n, a in bound.arguments.items()}
+        token, scope = CURRENT.set(trace), OPEN_PLATES.set(())
+        try:
+            result = self.function(*_positional(bound, arguments), **_keywords(bound, arguments))
+        finally:
+            OPEN_PLATES.reset(scope)
+            CURRENT.reset(token)
+        self._check_result(trace, result)
+        return Program(
+            self.name,
+            tuple(trace.inputs),
+            tuple(settings),
+            tuple(trace.plates.values()),
+            tuple(trace.statements.values()),
+            dict(trace.data),
+        )
+
+    def _bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> inspect.BoundArguments:
+        try:
+            bound = self.signature.bind(*args, **kwargs)
+        except TypeError as error:
+            names = list(self.signature.parameters)
+            unknown = [n for n in kwargs if n not in names]
+            raise ModelError(
+                f"the call does not fit: {error}.",
+                model=self.name,
+                declared_at=user_location(),
+                expected=f"{self.name}{self.signature}",
+                remedy=nearest(unknown[0], names) if unknown else "Pass every input; ppl.spec(shape) stands for data to come.",
+            ) from None
+        bound.apply_defaults()
+        return bound
+
+    def _argument(self, trace: Trace, name: str, item: Any, settings: list[tuple[str, str]]) -> Any:
+        if isinstance(item, Spec):
+            return trace.add_input(name, item.shape, item.dtype, None)
+        if is_array(item):
+            array = to_numpy(item, name)
+            return trace.add_input(name, array.shape, dtype_kind(array.dtype), array)
+        if isinstance(item, Mapping) and any(is_array(v) for v in item.values()):
+            return {k: self._argument(trace, f"{name}.{k}", v, settings) for k, v in item.items()}
+        if isinstance(item, tuple) and any(is_array(v) for v in item):
+            return tuple(self._argument(trace, f"{name}.{i}", v, settings) for i, v in enumerate(item))
+        text = repr(item)
+        settings.append((name, text if len(text) <= 40 else text[:37] + "..."))
+        return item
+
+    def _check_result(self, trace: Trace, result: Any) -> None:
+        if inspect.isgenerator(result) or inspect.iscoroutine(result):
+            result.close()
+            raise ModelError(
+                "a model is an ordinary function; this one contains `yield` or is `async`.", model=self.name
+            )
+        if not trace.statements:
+            code = self.function.__code__
+            raise ModelError(
+                "it returned before it declared anything.",
+                model=self.name,
+                expected=f"at least one ppl.sample or ppl.factor in {code.co_name}, line {code.co_firstlineno}",
+                got="no statement",
+                remedy="Check for an early `return`, or a condition that is never true.",
+            )
+
+
+def _positional(bound: inspect.BoundArguments, arguments: dict[str, Any]) -> tuple[Any, ...]:
+    return inspect.BoundArguments(bound.signature, arguments).args  # type: ignore[arg-type]
+
+
+def _keywords(bound: inspect.BoundArguments, arguments: dict[str, Any]) -> dict[str, Any]:
+    return inspect.BoundArguments(bound.signature, arguments).kwargs  # type: ignore[arg-type]
+
+
+def model(function: Callable[..., Any]) -> Model:
+    """Declare a model (or a guide): a Python function of inputs that samples sites.
+
+    Args:
+        function: its array arguments become inputs, all others are static settings.
+
+    Returns:
+        A callable that binds inputs and traces: `program = vae(images)`.
+    """
+    return Model(function)
+
+
+__all__ = ["Model", "Value", "model"]

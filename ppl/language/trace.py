@@ -1,0 +1,190 @@
+"""The recorder behind the language: while a model runs on symbolic values, its statements end up here."""
+
+from __future__ import annotations
+
+import sys
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from ppl.errors import (
+    Location,
+    ModelError,
+    NameClashError,
+    PlateError,
+    ScopeError,
+    is_user_file,
+    user_location,
+)
+from ppl.program.statements import Input, Network, PlateStatement, Statement
+from ppl.program.values import OPEN_PLATES, Plate, Value, constant, dtype_kind, walk
+
+# Arrays larger than this are never copied into the program as constants; they become inputs.
+LARGEST_CONSTANT = 4096
+
+CURRENT: ContextVar[Trace | None] = ContextVar("current_trace", default=None)
+
+
+@dataclass
+class Trace:
+    """Everything that a model has declared so far."""
+
+    model: str
+    inputs: list[Input] = field(default_factory=list)
+    data: dict[str, np.ndarray] = field(default_factory=dict)
+    plates: dict[str, PlateStatement] = field(default_factory=dict)
+    statements: dict[str, Statement] = field(default_factory=dict)
+
+    @property
+    def open(self) -> tuple[Plate, ...]:
+        """The plates open now, outermost first."""
+        return OPEN_PLATES.get() or ()
+
+    def declare(self, statement: Statement) -> None:
+        """Enter a statement.
+
+        Raises:
+            NameClashError: the name is taken.
+            ScopeError: it reads a value of another model or one that is not declared.
+        """
+        self.harvest()
+        earlier = self.statements.get(statement.name)
+        if earlier is not None:
+            raise NameClashError(
+                "this name is already taken.",
+                site=statement.name,
+                model=self.model,
+                declared_at=statement.location,
+                got=f"first declared at {earlier.location}",
+                remedy="Every site, parameter and network of a model needs a name of its own.",
+            )
+        if statement.name in {i.name for i in self.inputs}:
+            raise NameClashError(
+                "this name is already the name of an input.",
+                site=statement.name,
+                model=self.model,
+                declared_at=statement.location,
+                remedy="Rename one of them: data for a site comes from `.observe`, never from an input of that name.",
+            )
+        self.check_scope(statement)
+        self.statements[statement.name] = statement
+
+    def check_scope(self, statement: Statement) -> None:
+        """Every name that a statement reads must have been declared in this model."""
+        from ppl.program.program import expressions
+
+        names = {i.name for i in self.inputs}
+        for node in walk(expressions(statement)):
+            if node.op in ("site", "param", "network") and node.attr("name") not in self.statements:
+                name = node.attr("name")
+                raise ScopeError(
+                    f"it reads {name!r}, which is not declared in this model at this point.",
+                    site=statement.name,
+                    model=self.model,
+                    declared_at=statement.location,
+                    remedy=f"Declare {name!r} before this line; values never pass from one model to another.",
+                )
+            if node.op == "input" and node.attr("name") not in names:
+                raise ScopeError(
+                    f"it reads an input {node.attr('name')!r} of another model.",
+                    site=statement.name,
+                    model=self.model,
+                    declared_at=statement.location,
+                    remedy="Pass the array to this model as an input of its own.",
+                )
+
+    def harvest(self) -> None:
+        """Remember the user's variable names for values, so that programs and emitted code read like the source."""
+        frame = sys._getframe(1)
+        while frame is not None and not is_user_file(frame.f_code.co_filename):
+            frame = frame.f_back
+        if frame is None:
+            return
+        for name, item in frame.f_locals.items():
+            if isinstance(item, Value) and not item.hint and not name.startswith("_"):
+                item.hint.append(name)
+
+    def add_input(self, name: str, shape: tuple[int, ...], dtype: Any, array: np.ndarray | None) -> Value:
+        """A new input, bound to an array if there is one."""
+        item = Input(name, tuple(shape), dtype)
+        self.inputs.append(item)
+        if array is not None:
+            self.data[name] = array
+        return item.value
+
+    def array_value(self, array: np.ndarray, name: str) -> Value:
+        """A raw array met inside a model: a constant if small, otherwise an input under a name of its own."""
+        if array.size <= LARGEST_CONSTANT:
+            return constant(array)
+        taken = {i.name for i in self.inputs} | set(self.statements)
+        stem, count = name, 2
+        while name in taken:
+            name, count = f"{stem}_{count}", count + 1
+        return self.add_input(name, array.shape, dtype_kind(array.dtype), array)
+
+    def open_plate(self, statement: PlateStatement) -> PlateStatement:
+        """Enter a plate, new or met before.
+
+        Raises:
+            PlateError: impossible size, or another size than before.
+        """
+        plate = statement.plate
+        if plate.size <= 0:
+            raise PlateError(
+                f"plate {plate.name!r} has size {plate.size}.",
+                model=self.model,
+                declared_at=statement.location,
+                expected="a positive number of elements",
+                remedy="Check that its input has rows.",
+            )
+        if plate in self.open:
+            raise PlateError(
+                f"plate {plate.name!r} is open already.", model=self.model, declared_at=statement.location
+            )
+        first = self.plates.get(plate.name)
+        if first is not None and first.plate.size != plate.size:
+            raise PlateError(
+                f"plate {plate.name!r} is used again with another size.",
+                model=self.model,
+                declared_at=statement.location,
+                expected=f"{first.plate.size} elements, as at {first.location}",
+                got=f"{plate.size} elements",
+                remedy="Give different repetitions different names.",
+            )
+        if first is None:
+            self.plates[plate.name] = statement
+        return statement
+
+    def note_alias(self, name: str, alias: str) -> None:
+        """The user's name for one element of a plate."""
+        if not self.plates[name].alias:
+            self.plates[name] = replace(self.plates[name], alias=alias)
+
+    def adopt(self, name: str) -> Network:
+        """Take a network out of the program, because it became part of another one."""
+        statement = self.statements.pop(name)
+        assert isinstance(statement, Network)
+        return statement
+
+
+def current(what: str) -> Trace:
+    """The recorder of the model that is being traced.
+
+    Raises:
+        ModelError: no model is being traced.
+    """
+    trace = CURRENT.get()
+    if trace is None:
+        raise ModelError(
+            f"{what} was called outside a model.",
+            declared_at=user_location(),
+            remedy="Put it into a function decorated with @ppl.model, and call that function with its inputs.",
+        )
+    return trace
+
+
+def here() -> Location | None:
+    """The user's line."""
+    return user_location()

@@ -1,0 +1,1 @@
+"""The program IR: values, operations, distributions, statements, queries and checks."""

@@ -1,0 +1,176 @@
+"""Checks of a guide against its model, before anything runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ppl.errors import GuideError, PlateError, ShapeError, SupportError, nearest
+
+from .printing import distribution_text
+from .statements import Network, Param, Sample
+
+if TYPE_CHECKING:
+    from .program import Program
+
+# A guide site may have a support inside the model's: every draw of the guide must be possible in the model.
+INSIDE = {
+    "real": {"positive", "nonnegative", "unit_interval", "interval", "greater_than", "less_than"},
+    "nonnegative": {"positive", "unit_interval"},
+    "nonnegative_integer": {"positive_integer", "boolean", "integer_interval"},
+    "integer": {"nonnegative_integer", "positive_integer", "boolean", "integer_interval"},
+    "positive_definite": set(),
+}
+
+
+def check_guide(model: Program, guide: Program) -> None:
+    """Every mistake in pairing a guide with a model, found without running either.
+
+    Raises:
+        GuideError: a missing or extra site, an observed site in the guide, or an input the model does not have.
+        ShapeError: different event shapes.
+        PlateError: different plates.
+        SupportError: draws of the guide can be impossible in the model.
+    """
+    latents = model.latents
+    for name, site in latents.items():
+        if name not in guide.sites:
+            raise GuideError(
+                "the guide has no site for this latent.",
+                site=name,
+                model=model.name,
+                declared_at=site.location,
+                expected=f"a sample statement {name!r} in guide {guide.name!r}",
+                got=f"guide sites {sorted(guide.sites)}",
+                remedy=f"Add ppl.sample({name!r}, ...) to the guide; a latent left out would keep its prior and bias the rest.",
+            )
+    for name, site in guide.sites.items():
+        _check_site(model, guide, name, site)
+    if guide.factors:
+        first = next(iter(guide.factors.values()))
+        raise GuideError(
+            "a guide is a normalised distribution; it cannot hold a factor.",
+            site=first.name,
+            model=guide.name,
+            declared_at=first.location,
+            remedy="Move the factor to the model.",
+        )
+    _check_shared(model, guide)
+    _check_inputs(model, guide)
+
+
+def _check_site(model: Program, guide: Program, name: str, site: Sample) -> None:
+    facts: dict[str, Any] = {"site": name, "model": guide.name, "declared_at": site.location}
+    if site.observed:
+        raise GuideError("a guide site cannot be observed.", **facts, remedy="Observe the model's site instead.")
+    if name not in model.sites:
+        if site.auxiliary:
+            return
+        raise GuideError(
+            "the model has no such site.",
+            **facts,
+            expected=f"one of {sorted(model.latents)}",
+            remedy=nearest(name, model.latents) + " An auxiliary variable is declared with auxiliary=True.",
+        )
+    target = model.sites[name]
+    if target.observed:
+        raise GuideError(
+            "the model observes this site, so the guide must not sample it.",
+            **facts,
+            remedy="Remove it from the guide.",
+        )
+    if {p.name for p in site.plates} != {p.name for p in target.plates}:
+        raise PlateError(
+            "guide and model disagree about its plates.",
+            **facts,
+            expected=f"plates {[p.name for p in target.plates]}, as at {target.location}",
+            got=f"plates {[p.name for p in site.plates]}",
+            remedy="Sample it inside the same plates as in the model.",
+        )
+    for mine in site.plates:
+        theirs = next(p for p in target.plates if p.name == mine.name)
+        if mine.size != theirs.size:
+            raise PlateError(
+                f"plate {mine.name!r} has {mine.size} elements in the guide and {theirs.size} in the model.", **facts
+            )
+    if site.dist.event_shape != target.dist.event_shape:
+        raise ShapeError(
+            f"the guide has event shape {site.dist.event_shape}, the model {target.dist.event_shape}.",
+            **facts,
+            expected=f"{target.dist.event_shape}, from {distribution_text(target.dist)} at {target.location}",
+            got=f"{site.dist.event_shape}, from {distribution_text(site.dist)}",
+            remedy="Give the guide's parameters the model's event shape.",
+        )
+    _check_support(model, target, site, facts)
+
+
+def _check_support(model: Program, target: Sample, site: Sample, facts: dict[str, Any]) -> None:
+    wanted, given = target.dist.support, site.dist.support
+    same = wanted.kind == given.kind and _same_bounds(wanted.bounds, given.bounds)
+    # A Delta lies wherever its parameter does; a transformed base carries the support of its last bijection.
+    if same or given.kind in INSIDE.get(wanted.kind, ()) or site.dist.family == "Delta":
+        return
+    remedy = {
+        "positive": "Use dist.LogNormal or dist.Gamma, or dist.Transformed(base, dist.biject_to(support)).",
+        "unit_interval": "Use dist.Beta, or dist.Transformed(base, dist.biject_to(support)).",
+        "simplex": "Use dist.Dirichlet, or dist.Transformed(base, dist.biject_to(support)).",
+    }.get(wanted.kind, "Use dist.Transformed(base, dist.biject_to(support)), or an automatic guide.")
+    raise SupportError(
+        "the guide can draw values that are impossible in the model.",
+        **facts,
+        expected=f"support {wanted}, from {distribution_text(target.dist)} at {target.location}",
+        got=f"support {given}, from {distribution_text(site.dist)}",
+        remedy=remedy,
+    )
+
+
+def _same_bounds(a: tuple[Any, ...], b: tuple[Any, ...]) -> bool:
+    if len(a) != len(b):
+        return False
+    pairs = zip(a, b, strict=True)
+    # Symbolic bounds are equal if they print alike: both refer to sites by name.
+    from .printing import expression
+
+    return all(expression(x) == expression(y) for x, y in pairs)
+
+
+def _check_shared(model: Program, guide: Program) -> None:
+    for name, statement in guide.by_name.items():
+        other = model.by_name.get(name)
+        if other is None or isinstance(statement, Sample):
+            continue
+        if type(other) is not type(statement):
+            raise GuideError(
+                f"{name!r} is a {type(statement).__name__.lower()} in the guide and a "
+                f"{type(other).__name__.lower()} in the model.",
+                site=name,
+                model=guide.name,
+                declared_at=statement.location,
+                remedy="Rename one of them.",
+            )
+        if isinstance(statement, Network) and isinstance(other, Network) and statement.spec.layers != other.spec.layers:
+            raise GuideError(
+                f"network {name!r} is {statement.spec.text} in the guide and {other.spec.text} in the model.",
+                site=name,
+                model=guide.name,
+                declared_at=statement.location,
+                remedy="Rename one of them, or share one specification.",
+            )
+        if isinstance(statement, Param) and isinstance(other, Param) and statement.full_shape != other.full_shape:
+            raise GuideError(
+                f"parameter {name!r} has shape {statement.full_shape} in the guide and {other.full_shape} in the model.",
+                site=name,
+                model=guide.name,
+                declared_at=statement.location,
+            )
+
+
+def _check_inputs(model: Program, guide: Program) -> None:
+    sizes = {p.name: p.plate.size for p in model.plates}
+    for plate in guide.plates:
+        if plate.name in sizes and sizes[plate.name] != plate.plate.size:
+            raise PlateError(
+                f"plate {plate.name!r} has {plate.plate.size} elements in the guide and {sizes[plate.name]} in the model.",
+                model=guide.name,
+                declared_at=plate.location,
+                remedy="Call model and guide with the same rows.",
+            )

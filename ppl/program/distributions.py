@@ -1,0 +1,379 @@
+"""The abstract distribution: parameters, event shape, support, log density and a sampler, all symbolic.
+
+The families themselves live in `ppl.language.dist`. A family states its log density once, in the vocabulary of
+`ppl.program.ops`; both backends receive the same formula.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import inspect
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, ClassVar, NoReturn, Protocol, Self
+
+import numpy as np
+
+from ppl.errors import ModelError, ShapeError, SupportError, UnknownNameError, nearest, user_location
+
+from .ops import apply, broadcast, in_scope
+from .supports import Support
+from .values import DType, Shape, Value, lift
+
+FAMILIES: dict[str, type[Distribution]] = {}
+# Bijections by name, for reading programs from files; the classes live in `ppl.language.dist.bijections`.
+BIJECTIONS: dict[str, Any] = {}
+
+
+class NoiseSource(Protocol):
+    """Where a sampler takes its randomness from; each call makes a new, named argument of the emitted function."""
+
+    def normal(self, shape: Shape) -> Value:
+        """Standard normal noise of an event shape."""
+        ...
+
+    def uniform(self, shape: Shape) -> Value:
+        """Noise uniform on the open interval (0, 1)."""
+        ...
+
+    def native(self, sampler: str, args: tuple[Value, ...], shape: Shape, dtype: DType) -> Value:
+        """A draw by the backend's own sampler, for families without a closed noise form."""
+        ...
+
+
+class Distribution(ABC):
+    """A distribution over one element, with symbolic parameters.
+
+    Class attributes:
+        parameters: for each parameter, its support (of kind and rank as the parameter needs).
+        positional: how many parameters are printed without their name.
+
+    Attributes that are fixed for most families, and follow from the parts for those made of others:
+        event_rank: event axes of one draw (0 for numbers, 1 for vectors, 2 for matrices).
+        dtype: dtype kind of a draw.
+        reparameterized: whether a draw is a differentiable function of the parameters.
+
+    Attributes:
+        params: the parameters, as values.
+        static: settings that are not values (sizes, flags).
+        event_shape: shape of one draw, after `expand`; plates are not part of it.
+        mask_value: where False, the element contributes nothing to the log density; None for no mask.
+        checked: whether the log density is -inf outside the support; False where the value is known to lie inside.
+    """
+
+    parameters: ClassVar[dict[str, Support]] = {}
+    positional: ClassVar[int] = 2
+    event_rank: int = 0
+    dtype: DType = "float"
+    reparameterized: bool = True
+    checked: bool = True
+
+    params: dict[str, Value]
+    static: dict[str, Any]
+    event_shape: Shape
+    mask_value: Value | None
+    expanded: bool
+    _nested: dict[str, Distribution]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if not inspect.isabstract(cls):
+            FAMILIES[cls.__name__] = cls
+        if "__init__" in cls.__dict__:
+            cls.__init__ = _checked_arguments(cls.__init__)
+
+    def __init__(
+        self, params: dict[str, Any], *, nested: dict[str, Distribution] | None = None, **static: Any
+    ) -> None:
+        self.params = {name: in_scope(lift(item)) for name, item in params.items() if item is not None}
+        self.static = static
+        self._nested = nested or {}
+        self.mask_value = None
+        self.expanded = False
+        self._check_parameters()
+        self._settle()
+
+    # --- what a family states ------------------------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def support(self) -> Support:
+        """Where draws lie."""
+
+    @abstractmethod
+    def element_log_prob(self, value: Value) -> Value:
+        """Log density in nats of each independent element; shape: event shape less the last `event_rank` axes."""
+
+    @abstractmethod
+    def draw(self, noise: NoiseSource) -> Value:
+        """A draw of shape `event_shape`, as a function of noise."""
+
+    def core_shape(self) -> Shape:
+        """Shape of one draw without independent repetitions; () for families over numbers."""
+        if self.event_rank == 0:
+            return ()
+        raise NotImplementedError(type(self).__name__)
+
+    def cdf(self, value: Value) -> Value:
+        """Probability of each independent element being at most `value`.
+
+        Raises:
+            ModelError: the family has no cdf in elementary functions.
+        """
+        self._lacks("cumulative distribution function")
+
+    def log_cdf(self, value: Value) -> Value:
+        """Log probability of each independent element being at most `value`, in nats: left-censored data."""
+        return apply("log", self.cdf(value))
+
+    def log_survival(self, value: Value) -> Value:
+        """Log probability of each independent element being above `value`, in nats: right-censored data."""
+        return apply("log1p", -self.cdf(value))
+
+    def icdf(self, probability: Value) -> Value:
+        """The value below which each independent element falls with the given probability.
+
+        Raises:
+            ModelError: the family has no quantile function in elementary functions.
+        """
+        self._lacks("quantile function")
+
+    def element_mean(self) -> Value:
+        """Mean, of a shape that broadcasts to `event_shape`."""
+        self._lacks("mean")
+
+    def element_variance(self) -> Value:
+        """Variance of each number of a draw, of a shape that broadcasts to `event_shape`."""
+        self._lacks("variance")
+
+    def _lacks(self, what: str) -> NoReturn:
+        raise ModelError(
+            f"{self.family} has no {what} in closed form.",
+            declared_at=user_location(),
+            got=repr(self),
+            remedy="Estimate it from draws.",
+        )
+
+    def _settle(self) -> None:
+        """Derive what follows from the parameters and parts; called again when a distribution is rebuilt."""
+        self.event_shape = self.batch_shape() + self.core_shape()
+
+    # --- what follows from it ------------------------------------------------------------------------------------
+
+    @property
+    def element_shape(self) -> Shape:
+        """Shape of the independent elements: `event_shape` without the axes of one draw."""
+        return self.event_shape[: len(self.event_shape) - self.event_rank]
+
+    def mean(self) -> Value:
+        """Mean of a draw, of shape `event_shape`; NaN or inf where the parameters leave it undefined.
+
+        Raises:
+            ModelError: the family has no mean in closed form.
+        """
+        return _filled(self.element_mean(), self.event_shape)
+
+    def variance(self) -> Value:
+        """Variance of each number of a draw, of shape `event_shape`.
+
+        Raises:
+            ModelError: the family has no variance in closed form.
+        """
+        return _filled(self.element_variance(), self.event_shape)
+
+    @property
+    def family(self) -> str:
+        """Name of the family."""
+        return type(self).__name__
+
+    def parameter_rank(self, name: str) -> int:
+        """Event axes of one value of a parameter."""
+        return self.parameters[name].rank
+
+    def batch_shape(self) -> Shape:
+        """Broadcast of the parameters' shapes, less the axes that belong to one draw."""
+        shapes = []
+        for name, value in self.params.items():
+            rank = self.parameter_rank(name)
+            if value.ndim < rank:
+                raise ShapeError(
+                    f"{self.family}: parameter {name!r} needs {rank} event axes.",
+                    declared_at=user_location(),
+                    expected=f"a {'vector' if rank == 1 else 'matrix'}",
+                    got=repr(value),
+                )
+            shapes.append(value.shape[: value.ndim - rank])
+        try:
+            return broadcast(*shapes)
+        except ValueError as error:
+            raise ShapeError(
+                f"{self.family}: the parameters' event shapes do not broadcast.",
+                declared_at=user_location(),
+                got=", ".join(f"{name} {value.shape}" for name, value in self.params.items()),
+                remedy="Inside a plate parameters describe one element; leave the plate's size out of them.",
+            ) from error
+
+    def log_prob(self, value: Value) -> Value:
+        """Log density in nats of one draw, a scalar: the sum over the independent elements, masked ones left out."""
+        return self._total(self.element_log_prob(value))
+
+    def draw_with_log_prob(self, noise: NoiseSource) -> tuple[Value, Value]:
+        """A draw and its log density in nats, a scalar."""
+        value, terms = self.draw_with_element_log_prob(noise)
+        return value, self._total(terms)
+
+    def draw_with_element_log_prob(self, noise: NoiseSource) -> tuple[Value, Value]:
+        """A draw and its log density per element; families override it where the noise gives the density for less."""
+        value = self.draw(noise)
+        return value, self.unchecked().element_log_prob(value)
+
+    def _total(self, terms: Value) -> Value:
+        shape = self.element_shape
+        if self.mask_value is not None:
+            terms = apply("where", self.mask_value, _filled(terms, shape), 0.0)
+        elif not terms.shape and shape:
+            return terms * float(math.prod(shape))
+        terms = _filled(terms, shape)
+        return apply("sum", terms, axis=tuple(range(-terms.ndim, 0))) if terms.ndim else terms
+
+    def unchecked(self) -> Self:
+        """The same distribution without the guard that makes the log density -inf outside the support."""
+        out = copy.copy(self)
+        out.checked = False
+        out._nested = {name: d.unchecked() for name, d in self._nested.items()}
+        return out
+
+    def expand(self, shape: list[int] | tuple[int, ...]) -> Self:
+        """Independent repetitions: event axes in front of (or in place of singleton) ones.
+
+        Raises:
+            ShapeError: the shape does not broadcast with the one there is.
+        """
+        wanted = tuple(shape)
+        batch = self.element_shape
+        core = self.event_shape[len(batch) :]
+        if len(wanted) < len(batch) or not _expands(batch, wanted):
+            raise ShapeError(
+                f"{self.family}.expand({list(wanted)}) does not fit event shape {self.event_shape}.",
+                declared_at=user_location(),
+                expected=f"a shape that ends in {batch}",
+                got=f"{wanted}",
+                remedy="expand takes the whole shape of repetitions, as in torch; the event axes of one draw stay.",
+            )
+        out = copy.copy(self)
+        out.event_shape = wanted + core
+        out.expanded = True
+        return out
+
+    def mask(self, mask: Any) -> Self:
+        """Leave elements out of the log density where `mask` is False.
+
+        Raises:
+            ShapeError: the mask does not broadcast to the independent elements.
+        """
+        value = in_scope(lift(mask))
+        shape = self.element_shape
+        if value.dtype != "bool" or not _expands(value.shape, shape):
+            raise ShapeError(
+                f"{self.family}.mask needs booleans that broadcast to {shape}.",
+                declared_at=user_location(),
+                expected=f"bool{list(shape)}",
+                got=repr(value),
+            )
+        out = copy.copy(self)
+        out.mask_value = value if self.mask_value is None else apply("logical_and", self.mask_value, value)
+        return out
+
+    def values(self) -> tuple[Value, ...]:
+        """Every value that the distribution depends on."""
+        own = tuple(self.params.values())
+        nested = tuple(v for d in self._nested.values() for v in d.values())
+        return own + nested + (() if self.mask_value is None else (self.mask_value,))
+
+    def nested(self) -> dict[str, Distribution]:
+        """Distributions that this one is made of, by argument name."""
+        return dict(self._nested)
+
+    def substitute(self, replace: Callable[[Value], Value]) -> Self:
+        """The same distribution with every value `v` replaced by `replace(v)`."""
+        out = copy.copy(self)
+        out.params = {name: replace(value) for name, value in self.params.items()}
+        out._nested = {name: d.substitute(replace) for name, d in self._nested.items()}
+        if self.mask_value is not None:
+            out.mask_value = replace(self.mask_value)
+        return out
+
+    @classmethod
+    def from_parts(
+        cls, params: dict[str, Value], static: dict[str, Any], nested: dict[str, Distribution]
+    ) -> Distribution:
+        """Rebuild a distribution from what a file holds."""
+        out = cls.__new__(cls)
+        out.params, out.static, out._nested = params, static, nested
+        out.mask_value, out.expanded = None, False
+        out._settle()
+        return out
+
+    def __repr__(self) -> str:
+        from .printing import distribution_text
+
+        return distribution_text(self)
+
+    def _check_parameters(self) -> None:
+        for name, value in self.params.items():
+            if value.op != "const":
+                continue
+            number = value.attrs[0][1]
+            array = np.asarray(number if not value.shape else number.array)
+            inside = self.parameters[name].contains(array)
+            if inside is not None and not np.all(inside):
+                raise SupportError(
+                    f"{self.family}: parameter {name!r} is outside its domain.",
+                    declared_at=user_location(),
+                    expected=f"{name} in {self.parameters[name]}",
+                    got=str(number if not value.shape else array.tolist()),
+                )
+
+
+def _filled(value: Value, shape: Shape) -> Value:
+    return value if value.shape == shape else apply("broadcast_to", value, shape=shape)
+
+
+def _expands(shape: Shape, to: Shape) -> bool:
+    try:
+        return broadcast(shape, to) == to
+    except ValueError:
+        return False
+
+
+def _checked_arguments(init: Any) -> Any:
+    """Turn Python's TypeError about arguments into a message that names the closest argument."""
+    signature = inspect.signature(init)
+    names = [n for n in signature.parameters if n != "self"]
+
+    @functools.wraps(init)
+    def checked(self: Distribution, *args: Any, **kwargs: Any) -> None:
+        try:
+            signature.bind(self, *args, **kwargs)
+        except TypeError as error:
+            family = type(self).__name__
+            unknown = [n for n in kwargs if n not in names]
+            if unknown:
+                raise UnknownNameError(
+                    f"{family} has no argument {unknown[0]!r}.",
+                    declared_at=user_location(),
+                    expected=f"{family}({', '.join(names)})",
+                    remedy=nearest(unknown[0], names),
+                ) from None
+            raise UnknownNameError(
+                f"{family}: {error}.", declared_at=user_location(), expected=f"{family}({', '.join(names)})"
+            ) from None
+        init(self, *args, **kwargs)
+
+    return checked
+
+
+# Bijections by kind, entered by `ppl.language.dist.bijections`, so that files can name them.
+BIJECTIONS: dict[str, Any] = {}

@@ -1,0 +1,262 @@
+"""Programs as text, in the style in which a person writes them: plates indented, file and line at the right."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .distributions import Distribution
+from .statements import Deterministic, Factor, Network, Param, Sample, Statement
+from .values import Frozen, Plate, Value, walk
+
+if TYPE_CHECKING:
+    from .program import Program
+
+INFIX = {
+    "add": ("+", 6), "subtract": ("-", 6), "multiply": ("*", 7), "divide": ("/", 7), "floor_divide": ("//", 7),
+    "remainder": ("%", 7), "matmul": ("@", 7), "pow": ("**", 9), "less": ("<", 3), "less_equal": ("<=", 3),
+    "greater": (">", 3), "greater_equal": (">=", 3), "equal": ("==", 3), "not_equal": ("!=", 3),
+    "logical_and": ("&", 5), "logical_or": ("|", 4), "logical_xor": ("^", 4),
+}  # fmt: skip
+PREFIX = {"negative": ("-", 8), "logical_not": ("~", 8)}
+ATOM = 20
+
+
+def number_text(number: Any) -> str:
+    """A constant as a person writes it."""
+    if isinstance(number, Frozen):
+        array = number.array
+        if array.size <= 16:
+            return str(array.tolist())
+        if array.size and np.all(array == array.flat[0]):
+            return f"full({list(array.shape)}, {array.flat[0]!r})"
+        return f"array{list(array.shape)}"
+    return repr(number)
+
+
+def key_text(key: tuple[Any, ...], shape: tuple[int, ...]) -> str:
+    """The key of a static index, with full slices written as `:`."""
+    parts = []
+    axis = 0
+    for item in key:
+        if item is None:
+            parts.append("None")
+            continue
+        if isinstance(item, int):
+            parts.append(str(item))
+        else:
+            start, stop, step = item
+            size = shape[axis]
+            text = f"{start or ''}:{'' if stop == size else stop}"
+            parts.append(text + (f":{step}" if step != 1 else ""))
+        axis += 1
+    while len(parts) > 1 and parts[-1] == ":":
+        parts.pop()
+    return ", ".join(parts)
+
+
+class Expressions:
+    """Prints values; those in `named` appear by their name instead of their definition."""
+
+    def __init__(self, named: dict[int, str] | None = None) -> None:
+        self.named = named or {}
+
+    def text(self, value: Value, outer: int = 0) -> str:
+        """One value, in parentheses where the surrounding operator binds tighter."""
+        if id(value) in self.named:
+            return self.named[id(value)]
+        body, level = self.definition(value)
+        return f"({body})" if level < outer else body
+
+    def definition(self, value: Value) -> tuple[str, int]:
+        """The text that defines a value, and how tightly it binds."""
+        op = value.op
+        if op in INFIX:
+            symbol, level = INFIX[op]
+            a, b = value.args
+            left, right = (level + 1, level) if op == "pow" else (level, level + 1)
+            space = "" if op == "pow" else " "
+            return f"{self.text(a, left)}{space}{symbol}{space}{self.text(b, right)}", level
+        if op in PREFIX:
+            symbol, level = PREFIX[op]
+            return f"{symbol}{self.text(value.args[0], level)}", level
+        return self._call(value), ATOM
+
+    def _call(self, value: Value) -> str:
+        op, args = value.op, value.args
+        if op == "const":
+            return number_text(value.attrs[0][1])
+        if op in ("site", "param", "input"):
+            return value.attr("name")
+        if op in ("noise", "key"):
+            return f"{op}_{value.attr('name')}"
+        if op == "plate_index":
+            return value.hint[0] if value.hint else f"{value.attr('plate').name}_index"
+        if op in ("plate_count", "plate_scale"):
+            return f"{op}({value.attr('plate').name})"
+        if op == "element":
+            return value.hint[0] if value.hint else f"{self.text(args[0], ATOM)}[{value.attr('plate').name}]"
+        if op == "leave":
+            return self.text(args[0], ATOM)
+        if op == "network":
+            return f"{value.attr('name')}({self.text(args[0])})"
+        if op == "index":
+            return f"{self.text(args[0], ATOM)}[{key_text(value.attr('key'), args[0].shape)}]"
+        if op == "take":
+            return f"{self.text(args[0], ATOM)}[{self.text(args[1])}]"
+        if op == "permute_dims" and value.attr("axes") == tuple(reversed(range(args[0].ndim))):
+            return f"{self.text(args[0], ATOM)}.T"
+        if op == "astype":
+            return self.text(args[0])
+        if op in ("stack", "concat"):
+            inner = f"[{', '.join(self.text(a) for a in args)}]"
+        else:
+            inner = ", ".join(self.text(a) for a in args)
+        extras = []
+        for name, item in value.attrs:
+            if name == "axis" and isinstance(item, tuple):
+                if len(item) == args[0].ndim and op not in ("softmax", "log_softmax"):
+                    continue
+                item = item[0] if len(item) == 1 else item
+            if item is False:
+                continue
+            extras.append(f"{name}={item!r}")
+        return f"{op}({', '.join([inner, *extras])})"
+
+
+def expression(value: Value) -> str:
+    """One value as text, without names for its parts."""
+    return Expressions().text(value)
+
+
+def distribution_text(dist: Distribution, printer: Expressions | None = None) -> str:
+    """A distribution as the user writes it."""
+    show = printer or Expressions()
+    parts = [distribution_text(d, show) for d in dist.nested().values()]
+    for index, (name, value) in enumerate(dist.params.items()):
+        positional = index < dist.positional and name not in ("probs", "logits")
+        parts.append(show.text(value) if positional else f"{name}={show.text(value)}")
+    parts += [f"{name}={item}" for name, item in dist.static.items()]
+    text = f"{dist.family}({', '.join(parts)})"
+    if dist.expanded:
+        batch = dist.event_shape[: len(dist.event_shape) - dist.event_rank]
+        text += f".expand({list(batch)})"
+    if dist.mask_value is not None:
+        text += f".mask({show.text(dist.mask_value)})"
+    return text
+
+
+def _roots(statement: Statement) -> tuple[Value, ...]:
+    from .program import expressions
+
+    return expressions(statement)
+
+
+def plan_names(statements: tuple[Statement, ...], taken: set[str]) -> tuple[dict[int, str], dict[str, list[Value]]]:
+    """Decide which intermediate values get a line of their own.
+
+    A value does if the user gave it a name, or if it is used more than once and is not a leaf.
+
+    Returns:
+        Names by identity of the value, and for each statement the values to define before it.
+    """
+    uses: Counter[int] = Counter()
+    everything: set[int] = set()
+    for statement in statements:
+        for node in walk(_roots(statement)):
+            if id(node) not in everything:
+                everything.add(id(node))
+                uses.update(id(a) for a in node.args)
+        uses.update(id(root) for root in _roots(statement))
+    names: dict[int, str] = {}
+    before: dict[str, list[Value]] = {}
+    used = set(taken)
+    silent = {"site", "param", "input", "const", "element", "plate_index", "leave", "astype", "noise"}
+    for statement in statements:
+        for node in walk(_roots(statement)):
+            if id(node) in names or node.op in silent:
+                continue
+            if not node.hint and uses[id(node)] < 2:
+                continue
+            name = fresh(node.hint[0] if node.hint else "value", used)
+            names[id(node)] = name
+            before.setdefault(statement.name, []).append(node)
+    return names, before
+
+
+def fresh(stem: str, used: set[str]) -> str:
+    """A name that is not used yet, entered into `used`."""
+    name, count = stem, 2
+    while name in used:
+        name, count = f"{stem}_{count}", count + 1
+    used.add(name)
+    return name
+
+
+def program_text(program: Program) -> str:
+    """A program in the style of the user's source."""
+    arguments = [f"{i.name}: {i.dtype}{list(i.shape)}" for i in program.inputs if not i.name.startswith("do.")]
+    arguments += [f"{name}={text}" for name, text in program.settings]
+    rows: list[tuple[str, str]] = [(f"{program.name}({', '.join(arguments)})", "")]
+    names, before = plan_names(program.statements, {s.name for s in program.statements})
+    printer = Expressions(names)
+    aliases = {p.plate: p for p in program.plates}
+    open_now: tuple[Plate, ...] = ()
+    # The weights of a random network are sites too; its own line stands for them.
+    hidden_sites = {w for n in program.networks.values() if n.random for w in n.spec.weights}
+    for statement in program.statements:
+        plates = statement.plates
+        keep = 0
+        while keep < min(len(plates), len(open_now)) and plates[keep] == open_now[keep]:
+            keep += 1
+        for depth in range(keep, len(plates)):
+            rows.append(("    " * (depth + 1) + _plate_line(plates[depth], aliases, printer), _at(aliases[plates[depth]])))
+        open_now = plates
+        indent = "    " * (len(plates) + 1)
+        for value in before.get(statement.name, []):
+            hidden = Expressions({k: v for k, v in names.items() if k != id(value)})
+            rows.append((f"{indent}{names[id(value)]} = {hidden.text(value)}", ""))
+        if statement.name not in hidden_sites:
+            rows.append((indent + statement_text(statement, printer), _at(statement)))
+    width = min(max(len(text) for text, _ in rows) + 2, 88)
+    return "\n".join(f"{text:<{width}}{at}".rstrip() for text, at in rows)
+
+
+def _at(item: Any) -> str:
+    return f"# {os.path.basename(item.location.file)}:{item.location.line}" if item.location else ""
+
+
+def _plate_line(plate: Plate, aliases: dict[Plate, Any], printer: Expressions) -> str:
+    statement = aliases[plate]
+    alias = f" as {statement.alias}" if statement.alias else ""
+    if not statement.sources:
+        return f"with plate({plate.name!r}, size={plate.size}){alias}:"
+    sources = ", ".join(printer.text(s) for s in statement.sources)
+    inner = f"({sources})" if len(statement.sources) > 1 else sources
+    return f"with plate({plate.name!r}, {inner}){alias}:  # {plate.size} elements"
+
+
+def statement_text(statement: Statement, printer: Expressions) -> str:
+    """One statement as a line."""
+    match statement:
+        case Sample():
+            notes = [n for n, on in (("observed", statement.observed), ("auxiliary", statement.auxiliary)) if on]
+            return f"{statement.name} ~ {distribution_text(statement.dist, printer)}" + "".join(f"  [{n}]" for n in notes)
+        case Deterministic():
+            arrow = ":= do" if statement.intervened else "="
+            return f"{statement.name} {arrow} {printer.text(statement.expression)}"
+        case Factor():
+            return f"factor {statement.name}: {printer.text(statement.expression)}"
+        case Param():
+            kind = "" if statement.support.kind == "real" else f", support={statement.support}"
+            return f"{statement.name} = param({number_text(_scalar(statement.init))}{kind})"
+        case Network():
+            return f"{statement.name} = {statement.spec.text}" + ("  [random weights]" if statement.random else "")
+    raise TypeError(type(statement).__name__)
+
+
+def _scalar(frozen: Frozen) -> Any:
+    return frozen.array.item() if frozen.array.ndim == 0 else frozen

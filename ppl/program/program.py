@@ -1,0 +1,238 @@
+"""The program: a traced model or guide as frozen data, with the questions one can ask of it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ppl.errors import UnknownNameError, nearest
+
+from .statements import Deterministic, Factor, Input, Network, Param, PlateStatement, Sample, Statement
+from .values import Plate, Value, walk
+from .verbs import Verbs
+
+if TYPE_CHECKING:
+    import networkx
+
+
+@dataclass(frozen=True, eq=False)
+class Program(Verbs):
+    """A traced model: what `print` shows, what transforms rewrite, what the compiler reads.
+
+    Two programs are equal if they declare the same thing; the data bound to them and the lines they were written on do
+    not count.
+
+    Attributes:
+        name: name of the model.
+        inputs: arrays the model is given.
+        settings: the static arguments of the call, for printing.
+        plates: plates in the order in which they were first opened.
+        statements: everything declared, in order.
+        data: arrays bound to inputs and observed sites, by name.
+    """
+
+    name: str
+    inputs: tuple[Input, ...]
+    settings: tuple[tuple[str, str], ...]
+    plates: tuple[PlateStatement, ...]
+    statements: tuple[Statement, ...]
+    data: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
+
+    # --- queries -------------------------------------------------------------------------------------------------
+
+    @functools.cached_property
+    def by_name(self) -> dict[str, Statement]:
+        """All statements by name."""
+        return {s.name: s for s in self.statements}
+
+    @property
+    def sites(self) -> dict[str, Sample]:
+        """The random sites, in order of declaration."""
+        return {s.name: s for s in self.statements if isinstance(s, Sample)}
+
+    @property
+    def latents(self) -> dict[str, Sample]:
+        """The random sites that are not observed."""
+        return {n: s for n, s in self.sites.items() if not s.observed}
+
+    @property
+    def observed(self) -> dict[str, Sample]:
+        """The sites whose values come from data."""
+        return {n: s for n, s in self.sites.items() if s.observed}
+
+    @property
+    def deterministics(self) -> dict[str, Deterministic]:
+        """The named computed values, interventions included."""
+        return {s.name: s for s in self.statements if isinstance(s, Deterministic)}
+
+    @property
+    def factors(self) -> dict[str, Factor]:
+        """The log weights."""
+        return {s.name: s for s in self.statements if isinstance(s, Factor)}
+
+    @property
+    def params(self) -> dict[str, Param]:
+        """The declared parameters, those of networks excepted."""
+        return {s.name: s for s in self.statements if isinstance(s, Param)}
+
+    @property
+    def networks(self) -> dict[str, Network]:
+        """The networks by name."""
+        return {s.name: s for s in self.statements if isinstance(s, Network)}
+
+    def plate(self, name: str) -> Plate:
+        """The plate of that name.
+
+        Raises:
+            UnknownNameError: there is none.
+        """
+        for statement in self.plates:
+            if statement.name == name:
+                return statement.plate
+        raise UnknownNameError(
+            f"there is no plate {name!r}.", model=self.name, remedy=nearest(name, [p.name for p in self.plates])
+        )
+
+    def statement(self, name: str) -> Statement:
+        """The statement of that name.
+
+        Raises:
+            UnknownNameError: there is none.
+        """
+        found = self.by_name.get(name)
+        if found is None:
+            raise UnknownNameError(
+                f"there is no site {name!r}.", model=self.name, remedy=nearest(name, self.by_name)
+            )
+        return found
+
+    def parents(self, name: str) -> tuple[str, ...]:
+        """Names of the sites, parameters, networks and inputs that a statement reads directly, in order."""
+        statement = self.statement(name)
+        return tuple(dict.fromkeys(_names_read(expressions(statement))))
+
+    def children(self, name: str) -> tuple[str, ...]:
+        """Names of the statements that read a name directly."""
+        return tuple(s.name for s in self.statements if name in self.parents(s.name))
+
+    def ancestors(self, name: str) -> frozenset[str]:
+        """All names that a statement depends on, directly or not."""
+        found: set[str] = set()
+        stack = [name]
+        while stack:
+            current = stack.pop()
+            if current in self.by_name:
+                new = [p for p in self.parents(current) if p not in found]
+                found.update(new)
+                stack += new
+        return frozenset(found)
+
+    def descendants(self, name: str) -> frozenset[str]:
+        """All statements that depend on a name, directly or not."""
+        return frozenset(s.name for s in self.statements if name in self.ancestors(s.name))
+
+    def dims(self, name: str) -> tuple[str, ...]:
+        """Dimension names of a site's draws after (chain, draw): its plates, then its event axes."""
+        statement = self.statement(name)
+        assert isinstance(statement, (Sample, Deterministic, Param))
+        events = tuple(f"{name}_dim_{i}" for i in range(statement.value.ndim))
+        given = getattr(statement, "names", ())
+        return tuple(p.name for p in statement.plates) + (given or events)
+
+    # --- identity ------------------------------------------------------------------------------------------------
+
+    def to_json(self) -> str:
+        """The declaration as JSON text; data is not part of it."""
+        from .serial import program_to_json
+
+        return program_to_json(self)
+
+    @staticmethod
+    def from_json(text: str, data: Mapping[str, Any] | None = None) -> Program:
+        """Read a program back from JSON.
+
+        Args:
+            text: what `to_json` gave.
+            data: arrays to bind to inputs and observed sites.
+
+        Raises:
+            FormatError: the text is damaged or written by a newer version.
+        """
+        from .serial import program_from_json
+
+        program = program_from_json(text)
+        return replace(program, data={k: np.asarray(v) for k, v in (data or {}).items()})
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Program):
+            return NotImplemented
+        from .serial import program_to_dict
+
+        return program_to_dict(self, locations=False) == program_to_dict(other, locations=False)
+
+    def __hash__(self) -> int:
+        return hash((self.name, tuple(self.by_name)))
+
+    def __str__(self) -> str:
+        from .printing import program_text
+
+        return program_text(self)
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    # --- pictures ------------------------------------------------------------------------------------------------
+
+    def to_networkx(self) -> networkx.DiGraph:
+        """The graph of sites as a `networkx.DiGraph`; nodes carry kind, plates and distribution."""
+        from .graph import to_networkx
+
+        return to_networkx(self)
+
+    def to_dot(self) -> str:
+        """Graphviz text in plate notation."""
+        from .graph import to_dot
+
+        return to_dot(self)
+
+    def to_mermaid(self) -> str:
+        """Mermaid flowchart text, with a subgraph for each plate."""
+        from .graph import to_mermaid
+
+        return to_mermaid(self)
+
+    def render(self, filename: str | None = None) -> Any:
+        """A picture of the model in plate notation as SVG, drawn without graphviz.
+
+        Args:
+            filename: where to write it; without one, an object that notebooks display.
+        """
+        from .graph import render
+
+        return render(self, filename)
+
+    def _repr_html_(self) -> str:
+        from .graph import to_svg
+
+        return to_svg(self)
+
+
+def expressions(statement: Statement) -> tuple[Value, ...]:
+    """The expressions that a statement holds."""
+    if isinstance(statement, Sample):
+        return statement.dist.values()
+    if isinstance(statement, (Deterministic, Factor)):
+        return (statement.expression,)
+    return ()
+
+
+def _names_read(values: tuple[Value, ...]) -> list[str]:
+    names = []
+    for node in walk(values):
+        if node.op in ("site", "param", "input", "network"):
+            names.append(node.attr("name"))
+    return names

@@ -1,0 +1,147 @@
+"""The statements of a program: what a model can declare, as frozen data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ppl.errors import Location
+
+from .distributions import Distribution
+from .networks import NetworkSpec
+from .supports import Support, real
+from .values import DType, Frozen, Plate, Shape, Value, reference
+
+
+@dataclass(frozen=True, eq=False)
+class Input:
+    """An array that the model is given: a covariate, an index, anything that is not random."""
+
+    name: str
+    shape: Shape
+    dtype: DType
+
+    @property
+    def value(self) -> Value:
+        """The symbolic array."""
+        return reference("input", self.name, (), self.shape, self.dtype)
+
+
+@dataclass(frozen=True, eq=False)
+class PlateStatement:
+    """The first opening of a plate.
+
+    Attributes:
+        plate: name and size.
+        outer: the plates around it, outermost first.
+        sources: the arrays it maps over.
+        alias: the user's name for one element.
+    """
+
+    plate: Plate
+    outer: tuple[Plate, ...]
+    sources: tuple[Value, ...]
+    location: Location | None
+    alias: str = ""
+
+    @property
+    def name(self) -> str:
+        """Name of the plate."""
+        return self.plate.name
+
+
+@dataclass(frozen=True, eq=False)
+class Statement:
+    """What all statements have: a name, the plates around them, and where they were written."""
+
+    name: str
+    plates: tuple[Plate, ...]
+    location: Location | None
+
+
+@dataclass(frozen=True, eq=False)
+class Sample(Statement):
+    """A random site.
+
+    Attributes:
+        dist: distribution of one element.
+        observed: whether its value comes from data.
+        auxiliary: a guide's own site, absent from the model.
+        names: names of the event axes, for the posterior.
+    """
+
+    dist: Distribution
+    observed: bool = False
+    auxiliary: bool = False
+    names: tuple[str, ...] = ()
+
+    @property
+    def value(self) -> Value:
+        """The symbolic draw."""
+        return reference("site", self.name, self.plates, self.dist.event_shape, self.dist.dtype)
+
+
+@dataclass(frozen=True, eq=False)
+class Deterministic(Statement):
+    """A named value computed from others; `intervened` if `do` put it there, with the distribution it replaced."""
+
+    expression: Value
+    intervened: bool = False
+    names: tuple[str, ...] = ()
+
+    @property
+    def value(self) -> Value:
+        """The symbolic value."""
+        return reference("site", self.name, self.plates, self.expression.shape, self.expression.dtype)
+
+
+@dataclass(frozen=True, eq=False)
+class Factor(Statement):
+    """A log weight in nats that multiplies the density, one for each element."""
+
+    expression: Value
+
+
+@dataclass(frozen=True, eq=False)
+class Param(Statement):
+    """A parameter that is optimised: a starting value and the support it is kept in.
+
+    Inside a plate there is one for each element.
+
+    Attributes:
+        init: start of one element, or of all of them with the plates in front.
+        support: where it is kept.
+        shape: event shape, where `init` holds all elements; None if it holds one.
+    """
+
+    init: Frozen
+    support: Support = real
+    shape: Shape | None = None
+
+    @property
+    def event_shape(self) -> Shape:
+        """Shape of one element."""
+        return self.init.array.shape if self.shape is None else self.shape
+
+    @property
+    def value(self) -> Value:
+        """The symbolic parameter."""
+        return reference("param", self.name, self.plates, self.event_shape, "float")
+
+    @property
+    def full_shape(self) -> Shape:
+        """Shape of the stored array: plates in front of the event."""
+        return tuple(p.size for p in self.plates) + self.event_shape
+
+    def initial(self) -> np.ndarray:
+        """The starting array."""
+        return np.broadcast_to(self.init.array.astype(float), self.full_shape).copy()
+
+
+@dataclass(frozen=True, eq=False)
+class Network(Statement):
+    """A network that is used by name; `random` if its weights are sites of the program."""
+
+    spec: NetworkSpec
+    random: bool = False

@@ -1,0 +1,341 @@
+"""Symbolic values: what a person computes with while a model is traced.
+
+A `Value` is one node of a directed acyclic expression graph. It knows three things about itself: the plates it varies
+over, the shape of one element (its *event shape*), and its dtype kind. Plate sizes never appear in a shape. Nothing
+numerical is stored except in constants.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+
+from ppl.errors import SymbolicValueError, user_location
+
+DType: TypeAlias = Literal["float", "int", "bool"]
+Shape: TypeAlias = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Plate:
+    """A named, conditionally independent repetition; `size` is the number of elements."""
+
+    name: str
+    size: int
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.size})"
+
+
+# The plates that are open while a model is traced, outermost first; None when no model is being traced. An operation
+# on a value whose plate is no longer open first turns that plate into an array axis.
+OPEN_PLATES: ContextVar[tuple[Plate, ...] | None] = ContextVar("open_plates", default=None)
+
+
+def dtype_kind(dtype: Any) -> DType:
+    """The kind of a numpy dtype: "float", "int" or "bool".
+
+    Raises:
+        TypeError: complex, string, object and date types have no place in a program.
+    """
+    kind = np.dtype(dtype).kind
+    if kind == "f":
+        return "float"
+    if kind in "iu":
+        return "int"
+    if kind == "b":
+        return "bool"
+    raise TypeError(f"dtype {dtype} is neither real, integer nor boolean")
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Value:
+    """One node of the expression graph of a program.
+
+    Attributes:
+        op: name of the operation, a key of `ppl.program.ops.OPS`.
+        args: operands.
+        attrs: static attributes, sorted by name.
+        plates: the plates this value varies over, outermost first.
+        shape: event shape of one element.
+        dtype: "float", "int" or "bool".
+        hint: the user's variable name for it, for printing only.
+    """
+
+    op: str
+    args: tuple[Value, ...]
+    attrs: tuple[tuple[str, Any], ...]
+    plates: tuple[Plate, ...]
+    shape: Shape
+    dtype: DType
+    hint: list[str] = field(default_factory=list, repr=False)
+
+    # numpy must not broadcast over a Value element by element: it would call our operators once per number.
+    __array_ufunc__ = None
+
+    def attr(self, name: str) -> Any:
+        """The static attribute of that name."""
+        for key, item in self.attrs:
+            if key == name:
+                return item
+        raise KeyError(name)
+
+    @property
+    def ndim(self) -> int:
+        """Number of event axes."""
+        return len(self.shape)
+
+    @property
+    def T(self) -> Value:
+        """The matrix transpose of a value with two event axes."""
+        return _apply("permute_dims", self, axes=tuple(reversed(range(self.ndim))))
+
+    def __repr__(self) -> str:
+        plates = "".join(f" over {p.name}" for p in self.plates)
+        name = f" {self.hint[0]!r}" if self.hint else ""
+        return f"<symbolic{name} {self.op}: {self.dtype}{list(self.shape)}{plates}>"
+
+    def __bool__(self) -> bool:
+        raise SymbolicValueError(
+            "Python asked for the truth value of a symbolic value (`if`, `while`, `and`, `or`, `not`, chained `<`).",
+            declared_at=user_location(),
+            got=repr(self),
+            remedy="Choose between values with ops.where(condition, a, b); combine conditions with &, |, ~.",
+        )
+
+    def _concrete(self, kind: str) -> Any:
+        raise SymbolicValueError(
+            f"Python asked for a concrete {kind}, but a model runs on symbolic values.",
+            declared_at=user_location(),
+            got=repr(self),
+            remedy="Use the functions of ppl.ops; numpy and math see no numbers while a model is declared.",
+        )
+
+    def __float__(self) -> float:
+        return self._concrete("float")
+
+    def __int__(self) -> int:
+        return self._concrete("int")
+
+    def __index__(self) -> int:
+        return self._concrete("index")
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        return self._concrete("array")
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("a scalar symbolic value has no length")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Value]:
+        if not self.shape:
+            raise TypeError("cannot iterate over a scalar symbolic value")
+        return (self[i] for i in range(self.shape[0]))
+
+    def __getitem__(self, key: Any) -> Value:
+        from .indexing import getitem
+
+        return getitem(self, key)
+
+    def __add__(self, other: Any) -> Value:
+        return _apply("add", self, other)
+
+    def __radd__(self, other: Any) -> Value:
+        return _apply("add", other, self)
+
+    def __sub__(self, other: Any) -> Value:
+        return _apply("subtract", self, other)
+
+    def __rsub__(self, other: Any) -> Value:
+        return _apply("subtract", other, self)
+
+    def __mul__(self, other: Any) -> Value:
+        return _apply("multiply", self, other)
+
+    def __rmul__(self, other: Any) -> Value:
+        return _apply("multiply", other, self)
+
+    def __truediv__(self, other: Any) -> Value:
+        return _apply("divide", self, other)
+
+    def __rtruediv__(self, other: Any) -> Value:
+        return _apply("divide", other, self)
+
+    def __floordiv__(self, other: Any) -> Value:
+        return _apply("floor_divide", self, other)
+
+    def __rfloordiv__(self, other: Any) -> Value:
+        return _apply("floor_divide", other, self)
+
+    def __mod__(self, other: Any) -> Value:
+        return _apply("remainder", self, other)
+
+    def __rmod__(self, other: Any) -> Value:
+        return _apply("remainder", other, self)
+
+    def __pow__(self, other: Any) -> Value:
+        return _apply("pow", self, other)
+
+    def __rpow__(self, other: Any) -> Value:
+        return _apply("pow", other, self)
+
+    def __matmul__(self, other: Any) -> Value:
+        return _apply("matmul", self, other)
+
+    def __rmatmul__(self, other: Any) -> Value:
+        return _apply("matmul", other, self)
+
+    def __neg__(self) -> Value:
+        return _apply("negative", self)
+
+    def __pos__(self) -> Value:
+        return self
+
+    def __abs__(self) -> Value:
+        return _apply("abs", self)
+
+    def __lt__(self, other: Any) -> Value:
+        return _apply("less", self, other)
+
+    def __le__(self, other: Any) -> Value:
+        return _apply("less_equal", self, other)
+
+    def __gt__(self, other: Any) -> Value:
+        return _apply("greater", self, other)
+
+    def __ge__(self, other: Any) -> Value:
+        return _apply("greater_equal", self, other)
+
+    def __eq__(self, other: object) -> Any:
+        return _apply("equal", self, other)
+
+    def __ne__(self, other: object) -> Any:
+        return _apply("not_equal", self, other)
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __and__(self, other: Any) -> Value:
+        return _apply("logical_and", self, other)
+
+    def __rand__(self, other: Any) -> Value:
+        return _apply("logical_and", other, self)
+
+    def __or__(self, other: Any) -> Value:
+        return _apply("logical_or", self, other)
+
+    def __ror__(self, other: Any) -> Value:
+        return _apply("logical_or", other, self)
+
+    def __xor__(self, other: Any) -> Value:
+        return _apply("logical_xor", self, other)
+
+    def __invert__(self) -> Value:
+        return _apply("logical_not", self)
+
+
+def _apply(op: str, /, *args: Any, **attrs: Any) -> Value:
+    from .ops import apply
+
+    return apply(op, *args, **attrs)
+
+
+def constant(array: Any) -> Value:
+    """A number or small array as a value; its whole shape is its event shape."""
+    item = np.asarray(array)
+    try:
+        dtype = dtype_kind(item.dtype)
+    except TypeError as error:
+        raise SymbolicValueError(
+            f"{array!r} is not a number, an array or a symbolic value.",
+            declared_at=user_location(),
+            remedy="Pass numbers, numpy arrays or values of the model.",
+        ) from error
+    stored = item.item() if item.ndim == 0 else Frozen(item)
+    return Value("const", (), (("value", stored),), (), item.shape, dtype)
+
+
+class Frozen:
+    """A read-only array that compares and hashes by content, so that constants can be shared and compared."""
+
+    __slots__ = ("_hash", "array")
+
+    def __init__(self, array: np.ndarray) -> None:
+        self.array = np.array(array)
+        self.array.setflags(write=False)
+        self._hash = hash((self.array.shape, self.array.dtype.str, self.array.tobytes()))
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Frozen)
+            and self._hash == other._hash
+            and self.array.dtype == other.array.dtype
+            and np.array_equal(self.array, other.array, equal_nan=self.array.dtype.kind == "f")
+        )
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __repr__(self) -> str:
+        return f"Frozen({self.array.tolist()})"
+
+
+def lift(item: Any) -> Value:
+    """A value as it is; anything else as a constant."""
+    return item if isinstance(item, Value) else constant(item)
+
+
+def reference(op: str, name: str, plates: tuple[Plate, ...], shape: Shape, dtype: DType, **attrs: Any) -> Value:
+    """A leaf that refers to a statement by name: an input, a site, a parameter, a deterministic value, a noise."""
+    items = tuple(sorted({"name": name, **attrs}.items()))
+    return Value(op, (), items, plates, shape, dtype)
+
+
+def is_constant(value: Value, number: float | None = None) -> bool:
+    """Whether a value is a scalar constant (equal to `number`, if one is given)."""
+    if value.op != "const" or value.shape:
+        return False
+    return number is None or value.attrs[0][1] == number
+
+
+def walk(roots: tuple[Value, ...] | list[Value]) -> list[Value]:
+    """All nodes that the roots depend on, operands before the operations that use them, each once."""
+    order: list[Value] = []
+    seen: set[int] = set()
+    stack: list[tuple[Value, bool]] = [(root, False) for root in reversed(roots)]
+    while stack:
+        node, ready = stack.pop()
+        if ready:
+            order.append(node)
+        elif id(node) not in seen:
+            seen.add(id(node))
+            stack.append((node, True))
+            stack.extend((arg, False) for arg in reversed(node.args) if id(arg) not in seen)
+    return order
+
+
+def rewrite(roots: dict[str, Value], replace: Any) -> dict[str, Value]:
+    """Rebuild expression graphs bottom-up.
+
+    Args:
+        roots: named expressions.
+        replace: called as `replace(node, args)` with each node and its rebuilt operands; returns the new node, or
+            None to keep the node (with the new operands).
+
+    Returns:
+        The rebuilt expressions, under the same names; sharing is kept.
+    """
+    done: dict[int, Value] = {}
+    for node in walk(list(roots.values())):
+        args = tuple(done[id(arg)] for arg in node.args)
+        new = replace(node, args)
+        if new is None:
+            unchanged = all(a is b for a, b in zip(args, node.args, strict=True))
+            new = node if unchanged else Value(node.op, args, node.attrs, node.plates, node.shape, node.dtype, node.hint)
+        done[id(node)] = new
+    return {name: done[id(root)] for name, root in roots.items()}

@@ -1,0 +1,256 @@
+"""Log densities and simulators of a program as expression graphs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ppl.program.distributions import Distribution
+from ppl.program.networks import Weight, apply_network
+from ppl.program.ops import apply, leave, merge_plates
+from ppl.program.program import Program
+from ppl.program.statements import Deterministic, Factor, Sample, Statement
+from ppl.program.values import DType, Plate, Shape, Value, reference, walk
+
+
+@dataclass(frozen=True)
+class NoiseSpec:
+    """One random argument of an emitted function.
+
+    Attributes:
+        name: name of the argument.
+        kind: "normal", "uniform", or "key" for a library sampler.
+        plates: plates it varies over.
+        shape: event shape.
+        site: the site it belongs to.
+    """
+
+    name: str
+    kind: str
+    plates: tuple[Plate, ...]
+    shape: Shape
+    site: str
+
+
+class Noise:
+    """Hands out noise for one site and records what was handed out (a `NoiseSource`)."""
+
+    def __init__(self, site: str, plates: tuple[Plate, ...], lead: bool, record: list[NoiseSpec]) -> None:
+        self.site = site
+        self.plates = plates
+        self.lead = lead
+        self.record = record
+        self.count = 0
+
+    def _new(self, kind: str, shape: Shape) -> str:
+        name = self.site if self.count == 0 else f"{self.site}.{self.count}"
+        self.count += 1
+        self.record.append(NoiseSpec(name, kind, self.plates, shape, self.site))
+        return name
+
+    def normal(self, shape: Shape) -> Value:
+        """Standard normal noise."""
+        return reference("noise", self._new("normal", shape), self.plates, shape, "float")
+
+    def uniform(self, shape: Shape) -> Value:
+        """Uniform noise on (0, 1)."""
+        return reference("noise", self._new("uniform", shape), self.plates, shape, "float")
+
+    def native(self, sampler: str, args: tuple[Value, ...], shape: Shape, dtype: DType) -> Value:
+        """A draw by the library's sampler, from a key."""
+        key = reference("key", self._new("key", ()), (), (), "int")
+        core = max((a.ndim for a in args), default=0) if sampler in ("dirichlet", "multinomial", "categorical") else 0
+        attrs = {"sampler": sampler, "out_shape": shape, "out_dtype": dtype, "lead": self.lead, "core": core}
+        return Value("native", (key, *args), tuple(sorted(attrs.items())), self.plates, shape, dtype)
+
+
+@dataclass
+class Resolver:
+    """Replaces names by expressions, statement by statement.
+
+    Attributes:
+        program: the program that is read.
+        values: expression of each site known so far.
+        params: expression of parameters that are replaced (unconstrained ones, for example).
+    """
+
+    program: Program
+    values: dict[str, Value] = field(default_factory=dict)
+    params: Mapping[str, Value] = field(default_factory=dict)
+    _done: dict[int, Value] = field(default_factory=dict)
+    _alive: list[Value] = field(default_factory=list)
+
+    def value(self, root: Value) -> Value:
+        """An expression in which every site, network and replaced parameter has been filled in."""
+        for node in walk([root]):
+            if id(node) not in self._done:
+                self._done[id(node)] = self._node(node)
+                self._alive.append(node)
+        return self._done[id(root)]
+
+    def _node(self, node: Value) -> Value:
+        if node.op == "site":
+            return self.values[node.attr("name")]
+        if node.op == "param":
+            return self.params.get(node.attr("name"), node)
+        if node.op == "network":
+            return self._network(node)
+        args = tuple(self._done[id(a)] for a in node.args)
+        if all(a is b for a, b in zip(args, node.args, strict=True)):
+            return node
+        if node.op == "leave":
+            return self._leave(node, args[0])
+        # What replaces a site may vary over fewer plates than the site did (a constant set by `do`, for example).
+        plates = merge_plates(args)
+        if node.op == "element" and node.attr("plate") not in plates:
+            plates = (*plates, node.attr("plate"))
+        return Value(node.op, args, node.attrs, plates, node.shape, node.dtype, node.hint)
+
+    def _leave(self, node: Value, body: Value) -> Value:
+        for plate in node.attr("plates"):
+            if plate not in body.plates:
+                index = Value("plate_index", (), (("plate", plate),), (plate,), (), "int")
+                # The axis has to exist before it can become an array axis: add zeros along it.
+                body = apply("add", body, apply("multiply", index, 0))
+        out = leave(body, node.attr("plates"))
+        out.hint.extend(node.hint)
+        return out
+
+    def _network(self, node: Value) -> Value:
+        statement = self.program.networks[node.attr("name")]
+        args = tuple(self._done[id(a)] for a in node.args)
+        if statement.spec.foreign is not None:
+            return Value("network", args, node.attrs, node.plates, node.shape, node.dtype, node.hint)
+        sites = dict(zip(statement.spec.weights, args[1:], strict=False))
+
+        def weight(name: str, w: Weight) -> Value:
+            return sites[name] if name in sites else reference("param", name, (), w.shape, "float")
+
+        out = apply_network(statement.spec, args[0], weight)
+        if node.hint and not out.hint:
+            out.hint.extend(node.hint)
+        return out
+
+    def distribution(self, dist: Distribution) -> Distribution:
+        """A distribution with its parameters filled in."""
+        return dist.substitute(self.value)
+
+
+@dataclass(frozen=True)
+class Density:
+    """The log density of a program as expressions.
+
+    Attributes:
+        terms: log density of every random site and factor, in nats, each varying over the plates of its statement.
+        dists: distribution of each site, with its parameters filled in.
+        values: expression of every site and deterministic value.
+    """
+
+    terms: dict[str, Value]
+    dists: dict[str, Distribution]
+    values: dict[str, Value]
+
+
+def log_density(
+    program: Program,
+    values: Mapping[str, Value] | None = None,
+    *,
+    params: Mapping[str, Value] | None = None,
+    checked: bool = True,
+) -> Density:
+    """Log density of every random site and factor.
+
+    Args:
+        program: a model or guide.
+        values: expression for each random site; those left out are arguments of the function.
+        params: expressions for parameters that are replaced.
+        checked: whether to keep the guards that give -inf outside the support; without them the values must be
+            known to lie inside.
+    """
+    resolver = Resolver(program, {}, params or {})
+    terms: dict[str, Value] = {}
+    dists: dict[str, Distribution] = {}
+    given = dict(values or {})
+    for statement in program.statements:
+        name = statement.name
+        if isinstance(statement, Sample):
+            dist = resolver.distribution(statement.dist)
+            value = given.get(name, statement.value)
+            resolver.values[name] = value
+            guarded = checked and not (statement.observed and _checked_when_observed(statement))
+            dists[name] = dist if guarded else dist.unchecked()
+            terms[name] = dists[name].log_prob(value)
+        elif isinstance(statement, Deterministic):
+            resolver.values[name] = _named(resolver.value(statement.expression), statement)
+        elif isinstance(statement, Factor):
+            terms[name] = resolver.value(statement.expression)
+    return Density(terms, dists, resolver.values)
+
+
+def _checked_when_observed(statement: Sample) -> bool:
+    """Whether `observe` has compared the data with the support already: its bounds are constants."""
+    return all(b.op == "const" for b in statement.dist.support.bounds)
+
+
+def _named(value: Value, statement: Statement) -> Value:
+    if not value.hint and value.args:
+        value.hint.append(statement.name)
+    return value
+
+
+@dataclass(frozen=True)
+class Simulator:
+    """The draws of a program as expressions.
+
+    Attributes:
+        values: expression of every site and deterministic value.
+        log_probs: log density of each sampled site at its draw, in nats, varying over its plates.
+        noise: the random arguments.
+        dists: distribution of each drawn site, with its parameters filled in.
+    """
+
+    values: dict[str, Value]
+    log_probs: dict[str, Value]
+    noise: tuple[NoiseSpec, ...]
+    dists: dict[str, Distribution]
+
+
+def simulator(
+    program: Program,
+    given: Mapping[str, Value] | None = None,
+    *,
+    params: Mapping[str, Value] | None = None,
+    lead: bool = True,
+    densities: bool = False,
+) -> Simulator:
+    """Draw every site that is not given, in order.
+
+    Args:
+        program: a model or guide.
+        given: expressions of sites that are not drawn.
+        params: expressions for parameters that are replaced.
+        lead: whether draws carry leading axes (many draws at once).
+        densities: whether to give the log density of each draw too, which is cheaper along with the draw.
+    """
+    resolver = Resolver(program, {}, params or {})
+    noise: list[NoiseSpec] = []
+    log_probs: dict[str, Value] = {}
+    dists: dict[str, Distribution] = {}
+    given = dict(given or {})
+    for statement in program.statements:
+        if isinstance(statement, Sample):
+            name = statement.name
+            if name in given:
+                resolver.values[name] = given[name]
+                continue
+            dist = dists[name] = resolver.distribution(statement.dist).unchecked()
+            source = Noise(name, statement.plates, lead, noise)
+            if densities:
+                value, log_probs[name] = dist.draw_with_log_prob(source)
+            else:
+                value = dist.draw(source)
+            resolver.values[name] = _named(value, statement)
+        elif isinstance(statement, Deterministic):
+            resolver.values[statement.name] = given.get(statement.name, resolver.value(statement.expression))
+    return Simulator(resolver.values, log_probs, tuple(noise), dists)
+

@@ -1,0 +1,106 @@
+"""Intervention: a site is cut from its parents and set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ppl.errors import DataError, DtypeError, ModelError, ShapeError, SupportError
+from ppl.language.arrays import to_numpy
+from ppl.program.ops import element
+from ppl.program.program import Program
+from ppl.program.statements import Deterministic, Factor, Input, Param, Sample
+from ppl.program.values import Value, constant, dtype_kind
+
+
+def do(program: Program, values: Mapping[str, Any]) -> Program:
+    """A program whose named sites, random or computed, are set to values.
+
+    Args:
+        program: any program.
+        values: a number, an array of the event shape, or one of shape (plates..., event...).
+
+    Raises:
+        UnknownNameError: there is no such site.
+        ModelError: it is a parameter, network or factor, or an observed site lies downstream (two readings).
+        ShapeError: the value fits neither one element nor all of them.
+    """
+    inputs, data = list(program.inputs), dict(program.data)
+    replaced: dict[str, Deterministic] = {}
+    for name, item in values.items():
+        statement = program.statement(name)
+        if not isinstance(statement, (Sample, Deterministic)):
+            what = {Param: "a parameter", Factor: "a factor"}.get(type(statement), "a network")
+            raise ModelError(
+                f"{name!r} is {what}; only sites can be intervened on.", model=program.name, declared_at=statement.location
+            )
+        _refuse_ambiguous(program, name)
+        expression = _expression(program, statement, item, inputs, data)
+        replaced[name] = Deterministic(name, statement.plates, statement.location, expression, True, statement.names)
+    statements = tuple(replaced.get(s.name, s) for s in program.statements)
+    for name in replaced:
+        if isinstance(program.by_name[name], Sample) and program.by_name[name].observed:  # type: ignore[attr-defined]
+            data.pop(name, None)
+    return replace(program, inputs=tuple(inputs), statements=statements, data=data)
+
+
+def _refuse_ambiguous(program: Program, name: str) -> None:
+    downstream = sorted(program.descendants(name) & set(program.observed))
+    if downstream:
+        raise ModelError(
+            f"`do({name}=...)` after observing {downstream[0]!r}, which depends on it, has two readings.",
+            site=name,
+            model=program.name,
+            declared_at=program.by_name[name].location,
+            remedy=(
+                f"Data recorded under the intervention: program.do({name}=...).observe({downstream[0]}=...). "
+                "What would have happened to these very units is a counterfactual, which this version does not have."
+            ),
+        )
+
+
+def _expression(
+    program: Program, statement: Sample | Deterministic, item: Any, inputs: list[Input], data: dict[str, np.ndarray]
+) -> Value:
+    target = statement.value
+    array = to_numpy(item, statement.name)
+    sizes = tuple(p.size for p in statement.plates)
+    facts: dict[str, Any] = {"site": statement.name, "model": program.name, "declared_at": statement.location}
+    if array.dtype.kind == "f" and not np.all(np.isfinite(array)):
+        raise DataError("the value to set is not finite.", **facts)
+    if target.dtype == "float":
+        array = array.astype(float)
+    elif array.dtype.kind == "f":
+        if not np.all(np.mod(array, 1) == 0):
+            raise DtypeError("it is discrete and cannot be set to a fraction.", **facts, got=str(item))
+        array = array.astype(np.int64)
+    if array.dtype.kind == "b" and target.dtype == "int":
+        array = array.astype(np.int64)
+    if isinstance(statement, Sample):
+        inside = statement.dist.support.contains(array)
+        if inside is not None and not np.all(inside):
+            raise SupportError(
+                "the value to set lies outside the support.",
+                **facts,
+                expected=f"values in {statement.dist.support}",
+                got=np.array2string(array, threshold=6),
+            )
+    if array.shape == () or array.shape == target.shape:
+        return constant(np.broadcast_to(array, target.shape) if target.shape else array)
+    if array.shape != sizes + target.shape:
+        raise ShapeError(
+            "the value to set fits neither one element nor all of them.",
+            **facts,
+            expected=f"shape (), {target.shape} or {sizes + target.shape}",
+            got=f"shape {array.shape}",
+        )
+    source = Input(f"do.{statement.name}", array.shape, dtype_kind(array.dtype))
+    inputs.append(source)
+    data[source.name] = array
+    value = source.value
+    for plate in statement.plates:
+        value = element(value, plate)
+    return value

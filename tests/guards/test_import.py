@@ -1,0 +1,66 @@
+"""`import ppl` is light: no framework is loaded before it is used, and a prompt returns at once."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+TORCH = {"torch", "pyro", "pyroapi"}
+JAX = {"jax", "jaxlib", "numpyro", "equinox", "optax"}
+ANALYSIS = {"arviz", "xarray", "pandas", "scipy", "sklearn", "matplotlib", "networkx"}
+HEAVY = TORCH | JAX | ANALYSIS | {"funsor", "safetensors", "tqdm"}
+LIMIT_SECONDS = 0.3
+RUNS = 5
+
+CODE = """
+import json, sys, time
+start = time.perf_counter()
+import {module}
+seconds = time.perf_counter() - start
+print(json.dumps([seconds, sorted({{name.partition(".")[0] for name in sys.modules}})]))
+"""
+
+
+class Loaded(NamedTuple):
+    """What a fresh process measured while it imported a module."""
+
+    seconds: float
+    top_level_modules: set[str]
+
+
+def load(module: str) -> Loaded:
+    done = subprocess.run(
+        [sys.executable, "-c", CODE.format(module=module)],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    seconds, names = json.loads(done.stdout)
+    return Loaded(seconds, set(names))
+
+
+@pytest.fixture(scope="module")
+def runs() -> list[Loaded]:
+    return [load("ppl") for _ in range(RUNS)]
+
+
+def test_import_loads_no_framework(runs: list[Loaded]):
+    assert not runs[0].top_level_modules & HEAVY
+
+
+def test_import_is_quick(runs: list[Loaded]):
+    # The best of the runs: the machine may be busy with other tests, and the first run may have had to compile.
+    best = min(run.seconds for run in runs)
+    assert best < LIMIT_SECONDS, f"import ppl took {best:.3f} s; `python -X importtime -c 'import ppl'` shows where"
+
+
+def test_the_measurement_sees_a_heavy_module():
+    assert load("networkx").top_level_modules & HEAVY == {"networkx"}
