@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 Framework = Literal["jax", "torch", "process"]
 
 
@@ -28,7 +30,7 @@ class Ran:
     """
 
     steps: int
-    losses: Sequence[float] = ()
+    losses: Sequence[float] | np.ndarray = ()
     seconds: float | None = None
 
 
@@ -91,6 +93,7 @@ class Case:
     check_steps: int = 0  # 0: nothing to compare
     check_slack: float = 0.0  # relative difference of losses that is put down to chance beyond their errors
     memory: tuple[str, ...] = ()  # candidates whose peak memory is measured, each in a process of its own
+    prepare: Callable[[], object] = lambda: None  # loads framework and data, which peak memory is also given without
     rounds: int = 15
 
 
@@ -126,17 +129,14 @@ def ratios(ours: Timing, peer: Timing) -> list[float]:
 
 
 def measure(case: Case, *, quick: bool = False) -> list[Timing]:
-    """Check the losses of all candidates, then time them round-robin."""
+    """Run every candidate from its start until its losses can be compared, then time all of them round-robin."""
     timings, blocks = [], []
     for candidate in case.candidates():
         timing = Timing(candidate.name)
         timings.append(timing)
-        steps = max(1, candidate.steps // 10) if quick else candidate.steps
         try:
-            if case.check_steps:
-                check(case, candidate, timing, quick=quick)
-            block = candidate.setup(steps)
-            block()  # compiles, fills caches
+            block = candidate.setup(max(1, candidate.steps // 10) if quick else candidate.steps)
+            record_losses(block, timing, case.check_steps // (10 if quick else 1))
         except NotImplementedError as error:
             timing.missing = str(error) or "not yet"
         except Exception as error:  # noqa: BLE001  (a broken peer must not hide the others: its row shows the error)
@@ -154,10 +154,12 @@ def measure(case: Case, *, quick: bool = False) -> list[Timing]:
     return timings
 
 
-def check(case: Case, candidate: Candidate, timing: Timing, *, quick: bool) -> None:
-    """Run the candidate from its start; record the mean of the last half of its losses and that mean's error."""
-    losses = candidate.setup(max(20, case.check_steps // (10 if quick else 1)))().losses
-    tail = [float(loss) for loss in losses[len(losses) // 2 :]]
+def record_losses(block: Block, timing: Timing, steps: int) -> None:
+    """Run blocks, the first of which compiles; record the mean of the second half of `steps` losses, and its error."""
+    losses: list[float] = [float(loss) for loss in block().losses]
+    while losses and len(losses) < steps:
+        losses += [float(loss) for loss in block().losses]
+    tail = losses[steps // 2 : steps]
     if len(tail) > 1:
         timing.loss = statistics.fmean(tail)
         # Batch means: draws of a Markov chain and losses of neighbouring steps are correlated.
@@ -175,6 +177,7 @@ def agree(a: Timing, b: Timing, slack: float) -> bool:
 def measure_memory(case: Case, name: str) -> dict[str, Any]:
     """Peak memory of this process, which must be fresh, after one block of a candidate."""
     (candidate,) = [c for c in case.candidates() if c.name == name]
+    case.prepare()
     before = peak_mib()
     try:
         candidate.setup(min(candidate.steps, 10))()

@@ -9,6 +9,9 @@ The guide is a diagonal normal over the 175 unconstrained coordinates (logs of t
 One draw, log q at the draw, Adam 1e-2. Synthetic data, fixed seed; most counties are small, as in the real data.
 """
 
+# NumPyro says ArrayLike of what `sample` returns, and Pyro Distribution of what `expand` does; both give more.
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false, reportIndexIssue=false
+
 import math
 from functools import cache, partial
 

@@ -7,6 +7,9 @@ The guide is a diagonal normal over the 8 unconstrained coordinates (weights by 
 start apart, at the same places for all. One draw, log q at the draw, Adam 1e-2. Synthetic data, fixed seed.
 """
 
+# NumPyro says ArrayLike of what `sample` returns, and Pyro Distribution of what `expand` does; both give more.
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false, reportIndexIssue=false
+
 import math
 from functools import cache, partial
 
@@ -149,6 +152,7 @@ def peer_pyro(steps: int, *, enumerate: bool, **options) -> Block:
     import pyro
     import pyro.distributions as dist
     import torch
+    from pyro.infer import config_enumerate
 
     ones = torch.ones(CLUSTERS)
 
@@ -158,7 +162,7 @@ def peer_pyro(steps: int, *, enumerate: bool, **options) -> Block:
             centre = pyro.sample("centre", dist.Normal(0.0, 5.0).expand([2]).to_event(1))
         return weights, centre
 
-    @pyro.infer.config_enumerate
+    @config_enumerate
     def enumerated(x):
         weights, centre = parameters()
         with pyro.plate("points", ROWS):

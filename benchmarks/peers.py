@@ -62,29 +62,28 @@ def raw_jax(
 
     params, data = jax.tree.map(jnp.array, (params, data))
     state = (params, optimizer.init(params), jax.random.key(SEED))
-    if indices is not None:
-        indices = jnp.asarray(indices)
+    all_rows = None if indices is None else jnp.asarray(indices)
 
     # Donation lets XLA update parameters and moments in place.
     if fused:
 
-        def scan(state, indices, data):
-            return jax.lax.scan(lambda s, rows: step(s, rows, data), state, indices, length=steps)
+        def scan(state, all_rows, data):
+            return jax.lax.scan(lambda s, rows: step(s, rows, data), state, all_rows, length=steps)
 
         run = jax.jit(scan, donate_argnums=0)
 
         def block() -> Ran:
             nonlocal state
-            state, losses = run(state, indices, data)
+            state, losses = run(state, all_rows, data)
             return Ran(steps, np.asarray(losses))
     else:
         run = jax.jit(step, donate_argnums=0)
-        all_rows = [None] * steps if indices is None else list(indices)
+        rows_of_steps = [None] * steps if all_rows is None else list(all_rows)
 
         def block() -> Ran:
             nonlocal state
             losses = []
-            for rows in all_rows:
+            for rows in rows_of_steps:
                 state, value = run(state, rows, data)
                 losses.append(value)  # stays on the device: reading it here would stall the queue
             return Ran(steps, np.asarray(jnp.stack(losses)))
@@ -128,17 +127,16 @@ def numpyro_svi(
     svi = numpyro.infer.SVI(model, guide, numpyro.optim.Adam(learning_rate), elbo)
     data = jax.tree.map(jnp.asarray, data)
     select = (lambda data, rows: data) if indices is None else (lambda data, rows: tuple(d[rows] for d in data))
-    if indices is not None:
-        indices = jnp.asarray(indices)
-    state = svi.init(jax.random.key(SEED), *select(data, None if indices is None else indices[0]))
+    all_rows = None if indices is None else jnp.asarray(indices)
+    state = svi.init(jax.random.key(SEED), *select(data, None if all_rows is None else all_rows[0]))
 
     @jax.jit
-    def run(state, indices, data):
-        return jax.lax.scan(lambda s, rows: svi.update(s, *select(data, rows)), state, indices, length=steps)
+    def run(state, all_rows, data):
+        return jax.lax.scan(lambda s, rows: svi.update(s, *select(data, rows)), state, all_rows, length=steps)
 
     def block() -> Ran:
         nonlocal state
-        state, losses = run(state, indices, data)
+        state, losses = run(state, all_rows, data)
         return Ran(steps, np.asarray(losses))
 
     return block
@@ -213,11 +211,11 @@ def raw_torch(
     import torch
 
     torch.manual_seed(SEED)
-    params = [torch.tensor(p, requires_grad=not compile) for p in params]
+    tensors = [torch.tensor(p, requires_grad=not compile) for p in params]
     all_rows = [None] * steps if indices is None else list(torch.from_numpy(indices.astype(np.int64)))
 
     if compile:
-        first, second = ([torch.zeros_like(p) for p in params] for _ in range(2))
+        first, second = ([torch.zeros_like(p) for p in tensors] for _ in range(2))
         count = torch.zeros(())
         beta1, beta2, epsilon = 0.9, 0.999, 1e-8
 
@@ -235,17 +233,17 @@ def raw_torch(
             losses = []
             with torch.no_grad():
                 for rows in all_rows:
-                    value = step(params, first, second, count, torch.randn(noise_shape), data, rows)
+                    value = step(tensors, first, second, count, torch.randn(noise_shape), data, rows)
                     losses.append(value.item())
             return Ran(steps, losses)
     else:
-        optimizer = torch.optim.Adam(params, lr=learning_rate, fused=True)
+        optimizer = torch.optim.Adam(tensors, lr=learning_rate, fused=True)
 
         def block() -> Ran:
             losses = []
             for rows in all_rows:
                 optimizer.zero_grad(set_to_none=True)
-                value = loss(params, torch.randn(noise_shape), data, rows)
+                value = loss(tensors, torch.randn(noise_shape), data, rows)
                 value.backward()
                 optimizer.step()
                 losses.append(value.item())
@@ -285,8 +283,10 @@ def pyro_svi(
     """
     import pyro
     import torch
+    from pyro.infer import SVI
+    from pyro.optim import PyroOptim
 
-    svi = pyro.infer.SVI(model, guide, pyro.optim.Adam({"lr": learning_rate}), elbo)
+    svi = SVI(model, guide, PyroOptim(torch.optim.Adam, {"lr": learning_rate}), elbo)
     store = pyro.get_param_store()
     all_args = [data] * steps
     if indices is not None:
@@ -298,7 +298,8 @@ def pyro_svi(
     def block() -> Ran:
         nonlocal scope
         with store.scope(scope) as scope, pyro.validation_enabled(validate):
-            return Ran(steps, [svi.step(*args) for args in all_args])
+            losses: list[Any] = [svi.step(*args) for args in all_args]
+        return Ran(steps, losses)
 
     return block
 
@@ -320,7 +321,7 @@ def pyro_nuts(model: Callable[..., None], data: tuple[Any, ...], draws: int, *, 
 
     pyro.set_rng_seed(SEED)
     with pyro.validation_enabled(False):
-        kernel = NUTS(counted, init_strategy=init_to_feasible)
+        kernel: Any = NUTS(counted, init_strategy=init_to_feasible)
         kernel.setup(warmup, *data)
         values = kernel.initial_params
         for _ in range(warmup):
@@ -350,7 +351,7 @@ def numpyro_auto_normal(
     *,
     learning_rate: float,
     initial: dict[str, np.ndarray] | None = None,
-    guided: Callable[..., None] | None = None,
+    guided: Callable[..., Any] | None = None,
     enumerate: bool = False,
 ) -> Block:
     """AutoNormal over `guided` (default: the model), its unconstrained coordinates started at 0 or at `initial`."""
@@ -370,7 +371,7 @@ def pyro_auto_normal(
     *,
     learning_rate: float,
     initial: dict[str, np.ndarray] | None = None,
-    guided: Callable[..., None] | None = None,
+    guided: Callable[..., Any] | None = None,
     enumerate: bool = False,
     diagonal: bool = False,
     jit: bool = False,

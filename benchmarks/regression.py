@@ -7,6 +7,9 @@ The guide is a diagonal normal over the 5 unconstrained coordinates (log noise),
 log q at the draw, Adam 1e-2. Synthetic data, fixed seed.
 """
 
+# NumPyro says ArrayLike of what `sample` returns, and Pyro Distribution of what `expand` does; both give more.
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false, reportIndexIssue=false
+
 import math
 from functools import cache, partial
 

@@ -1,4 +1,4 @@
-"""An interpreter of value graphs in numpy and scipy, float64: the exact reference that other evaluations are held to."""
+"""An interpreter of value graphs in numpy and scipy, float64: the exact reference for other evaluations."""
 
 from __future__ import annotations
 
@@ -54,13 +54,52 @@ def _softmax(x: Array, axis: tuple[int, ...]) -> Array:
 
 
 NAMED: dict[str, Callable[..., Any]] = {
-    **{n: getattr(np, n) for n in "add subtract multiply divide maximum minimum floor_divide remainder".split()},
-    **{n: getattr(np, n) for n in "negative abs sign square floor ceil trunc exp expm1 log log1p log2 log10".split()},
-    **{n: getattr(np, n) for n in "sqrt sin cos tan sinh cosh tanh logaddexp isnan isfinite isinf".split()},
-    **{n: getattr(np, n) for n in "equal not_equal less less_equal greater greater_equal".split()},
-    **{n: getattr(np, n) for n in "logical_and logical_or logical_xor logical_not where tril triu".split()},
-    **{n: getattr(np, f"arc{n[1:]}") for n in "asin acos atan asinh acosh atanh".split()},
-    **{n: getattr(sp, n) for n in "erf erfc erfinv digamma ndtr ndtri log_ndtr i0e i1e xlogy xlog1py logit".split()},
+    **{
+        n: getattr(np, n)
+        for n in ["add", "subtract", "multiply", "divide", "maximum", "minimum", "floor_divide", "remainder"]
+    },
+    **{
+        n: getattr(np, n)
+        for n in [
+            "negative",
+            "abs",
+            "sign",
+            "square",
+            "floor",
+            "ceil",
+            "trunc",
+            "exp",
+            "expm1",
+            "log",
+            "log1p",
+            "log2",
+            "log10",
+        ]
+    },
+    **{
+        n: getattr(np, n)
+        for n in ["sqrt", "sin", "cos", "tan", "sinh", "cosh", "tanh", "logaddexp", "isnan", "isfinite", "isinf"]
+    },
+    **{n: getattr(np, n) for n in ["equal", "not_equal", "less", "less_equal", "greater", "greater_equal"]},
+    **{n: getattr(np, n) for n in ["logical_and", "logical_or", "logical_xor", "logical_not", "where", "tril", "triu"]},
+    **{n: getattr(np, f"arc{n[1:]}") for n in ["asin", "acos", "atan", "asinh", "acosh", "atanh"]},
+    **{
+        n: getattr(sp, n)
+        for n in [
+            "erf",
+            "erfc",
+            "erfinv",
+            "digamma",
+            "ndtr",
+            "ndtri",
+            "log_ndtr",
+            "i0e",
+            "i1e",
+            "xlogy",
+            "xlog1py",
+            "logit",
+        ]
+    },
     "round": np.round,
     "atan2": np.arctan2,
     "pow": lambda x, y: np.power(np.asarray(x, dtype=float), y),
@@ -138,8 +177,10 @@ def evaluate(value: Value, bindings: Mapping[str, Any] | None = None) -> Array:
     """
     bound = dict(bindings or {})
     done: dict[int, Any] = {}
-    for node in walk([value]):
-        done[id(node)] = _node(node, [done[id(a)] for a in node.args], bound)
+    # Infinities and NaN are values like others, as they are in torch and JAX.
+    with np.errstate(all="ignore"):
+        for node in walk([value]):
+            done[id(node)] = _node(node, [done[id(a)] for a in node.args], bound)
     return np.asarray(done[id(value)])
 
 

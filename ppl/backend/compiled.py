@@ -194,7 +194,7 @@ class Compiled:
 
     @functools.cache  # noqa: B019 - a Compiled lives as long as its functions
     def _density(self, from_data: frozenset[str]) -> tuple[Emitted, Any]:
-        terms = log_density(self.program).terms
+        terms = {name: self.filled(name, term) for name, term in log_density(self.program).terms.items()}
         emitted = self.emitter(from_data=from_data).emit("log_density", terms)
         return emitted, self.backend.jit(self.load(emitted), self.precision)
 
@@ -227,7 +227,7 @@ class Compiled:
         return self.total(terms)
 
     def total(self, terms: Mapping[str, Array]) -> Array:
-        """Sum of by-site terms over plates and sites; a term that does not vary over a plate counts once a row."""
+        """Sum of by-site terms over plates and sites."""
         total: Any = 0.0
         with self.backend.context(self.precision):
             for name, term in terms.items():

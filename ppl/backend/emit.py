@@ -15,7 +15,7 @@ from ppl.program.simplify import simplify
 from ppl.program.values import Plate, Value, reference, rewrite, walk
 
 from .layout import Layout, frame_of, index_text, plate_positions
-from .lowering import Lowering, Piece, identifier
+from .lowering import Lowering, Piece, identifier, text_of
 from .spelling import ATOM, Spelling
 
 HEADERS = {
@@ -139,7 +139,9 @@ class FunctionEmitter:
 
     def _result(self, piece: Piece) -> str:
         if not piece.number:
-            return piece.text
+            # Axes of size one stand for plates further in that the value lacks; they line operands up, and end here.
+            slots = [("0" if p is None else ":") for p in piece.layout.frame]
+            return self.lowering.indexed(piece, index_text(slots + [":"] * piece.layout.rank)).text
         dtype = self.spelling.dtype("float" if "." in piece.text or "n" in piece.text else "int", self.precision)
         maker = "torch.tensor" if self.spelling.library == "torch" else "jnp.asarray"
         return f"{maker}({piece.text}, dtype={dtype})"
@@ -170,8 +172,7 @@ class FunctionEmitter:
         key = f"{name}:float" if cast else name
         self.arguments[f"{group}/{key}"] = Argument(group, key, name, leaf.dtype)
         lead = self.lead and group in ("values", "noise") and leaf.op != "key"
-        text = f"{group}[{key!r}]"
-        text = text.replace("'", '"')
+        text = f"{group}[{text_of(key)}]"
         axes = self._batched_axes(leaf)
         if axes and leaf.op != "noise" and group != "values":
             text = self._subsampled(text, axes)
@@ -205,7 +206,7 @@ class FunctionEmitter:
 
     def _subsampled(self, text: str, axes: list[tuple[int, Plate]]) -> str:
         for axis, plate in axes:
-            rows = f'index["{plate.name}"]'
+            rows = f"index[{text_of(plate.name)}]"
             if axis == 0:
                 text = f"{text}[{rows}]"
             elif self.spelling.library == "torch":
@@ -217,7 +218,7 @@ class FunctionEmitter:
     def _plate_index(self, leaf: Value) -> Piece:
         plate: Plate = leaf.attr("plate")
         frame = frame_of((plate,), self.positions)
-        text = f'index["{plate.name}"]' if plate.name in self.batch else f"{self.spelling.module}.arange({plate.size})"
+        text = f"index[{text_of(plate.name)}]" if plate.name in self.batch else f"{self.spelling.module}.arange({plate.size})"
         text += index_text([":"] + ["None"] * (len(frame) - 1))
         return Piece(text, ATOM, Layout(False, frame, 0))
 

@@ -8,47 +8,20 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Literal, NoReturn, Protocol
+from dataclasses import dataclass
+from typing import Literal, NoReturn
 
 from ppl.errors import UnsupportedByBackend
 from ppl.language import dist as families
 from ppl.language.dist import Bijection, Distribution
-from ppl.program.supports import Support, real
+from ppl.program.supports import Support, real, unit_interval
 from ppl.program.values import Value
 
 Library = Literal["pyro", "numpyro"]
-
-
-class ValueText(Protocol):
-    """Writes a value in the backend's language."""
-
-    def __call__(self, value: Value, rank: int) -> str:
-        """Text of a value whose event axes are padded in front to `rank` of them."""
-        ...
-
-
-class DistributionText(Protocol):
-    """Writes a distribution that is part of another one."""
-
-    def __call__(self, part: Distribution, joint: int) -> str:
-        """Text of a distribution with its expansion, and its last `joint` independent axes made one event."""
-        ...
-
-
-@dataclass(frozen=True)
-class Native:
-    """A library's constructor for a family.
-
-    Attributes:
-        name: the constructor; empty for the family's own name.
-        rename: library's argument name for ours, where they differ.
-        keywords: whether all arguments are written by name.
-    """
-
-    name: str = ""
-    rename: dict[str, str] = field(default_factory=dict)
-    keywords: bool = False
+# Writes a value in the backend's language; a parameter of the distribution at hand with its independent axes lined up.
+ValueText = Callable[[Value], str]
+# Writes a part of a distribution: its parameters lined up with its own independent axes, and expanded if it is.
+DistributionText = Callable[[Distribution], str]
 
 
 @dataclass(frozen=True)
@@ -61,16 +34,25 @@ class Writer:
 
     def param(self, item: Distribution, name: str) -> str:
         """A parameter of a distribution, its independent axes aligned."""
-        return self.text(item.params[name], len(item.element_shape) + item.parameter_rank(name))
+        return self.text(item.params[name])
 
-    def arguments(self, item: Distribution, native: Native) -> list[str]:
+    def operand(self, value: Value, rank: int) -> str:
+        """An operand of a bijection that acts on `rank` event axes."""
+        # Axes in front matter where something stands before them: a plate, or event axes of its own.
+        missing = rank - value.ndim if value.plates or value.shape else 0
+        return self.text(value[(None,) * missing] if missing > 0 else value)
+
+    def part(self, item: Distribution, joint: int) -> str:
+        """A part of a distribution, its last `joint` independent axes made one event."""
+        return self.nested(item) + (f".to_event({joint})" if joint else "")
+
+    def arguments(self, item: Distribution, positional: int) -> str:
         """All parameters of a distribution, as arguments of the library's constructor."""
         out = []
         for index, name in enumerate(item.params):
-            by_place = index < item.positional and name not in ("probs", "logits") and not native.keywords
             text = self.param(item, name)
-            out.append(text if by_place and name not in native.rename else f"{native.rename.get(name, name)}={text}")
-        return out
+            out.append(text if index < positional and name not in ("probs", "logits") else f"{name}={text}")
+        return ", ".join(out)
 
     def lacks(self, feature: str, why: str, alternative: str) -> NoReturn:
         """Refuse what the library cannot say.
@@ -83,18 +65,18 @@ class Writer:
 
 Builder = Callable[[Writer, Distribution], str]
 
-PLAIN: dict[str, Native] = {
-    **{
-        name: Native()
-        for name in (
-            "Normal LogNormal HalfNormal HalfCauchy Cauchy StudentT Laplace Exponential Gamma InverseGamma Beta "
-            "Dirichlet Uniform Logistic Gumbel Weibull Pareto Chi2 Bernoulli Binomial BetaBinomial Categorical "
-            "Multinomial Poisson Geometric MultivariateNormal LowRankMultivariateNormal"
-        ).split()
-    },
+# Families that a library has under our name, with our argument names in our order.
+PLAIN = frozenset(
+    """
+    Normal LogNormal HalfNormal HalfCauchy Cauchy StudentT Laplace Exponential Gamma InverseGamma Beta Dirichlet Uniform
+    Logistic Gumbel Weibull Pareto Chi2 Bernoulli Binomial BetaBinomial Categorical Multinomial Poisson Geometric
+    MultivariateNormal LowRankMultivariateNormal
+    """.split()  # noqa: SIM905
+)
+PLAIN_IN: dict[Library, frozenset[str]] = {
+    "pyro": PLAIN | {"OneHotCategorical"},
+    "numpyro": PLAIN | {"DiscreteUniform", "TruncatedNormal"},
 }
-PYRO_PLAIN: dict[str, Native] = {**PLAIN, "OneHotCategorical": Native()}
-NUMPYRO_PLAIN: dict[str, Native] = {**PLAIN, "DiscreteUniform": Native(), "TruncatedNormal": Native()}
 _OWN_FUNCTIONS = "Inference by ppl.infer evaluates the program's own density, which has this family on both backends."
 
 
@@ -104,8 +86,8 @@ def native_text(library: Library, item: Distribution, text: ValueText, nested_te
     Args:
         library: "pyro" or "numpyro".
         item: the distribution.
-        text: writes a value; a parameter is asked for with the event axes that it must show.
-        nested_text: writes a distribution that this one is made of.
+        text: writes a value.
+        nested_text: writes a distribution that this one is made of, with its expansion but without to_event.
 
     Raises:
         UnsupportedByBackend: the library has no such family.
@@ -114,11 +96,10 @@ def native_text(library: Library, item: Distribution, text: ValueText, nested_te
     custom = CUSTOM.get(item.family)
     if custom is not None:
         return custom(writer, item)
-    native = (PYRO_PLAIN if library == "pyro" else NUMPYRO_PLAIN).get(item.family)
-    if native is None:
+    if item.family not in PLAIN_IN[library]:
         why, alternative = MISSING.get((library, item.family), (f"{library} has no such distribution.", _OWN_FUNCTIONS))
         writer.lacks(f"dist.{item.family}", why, alternative)
-    return f"dist.{native.name or item.family}({', '.join(writer.arguments(item, native))})"
+    return f"dist.{item.family}({writer.arguments(item, item.positional)})"
 
 
 MISSING: dict[tuple[str, str], tuple[str, str]] = {
@@ -131,7 +112,7 @@ MISSING: dict[tuple[str, str], tuple[str, str]] = {
 
 
 def _one_hot(write: Writer, item: Distribution) -> str:
-    (argument,) = write.arguments(item, Native())
+    argument = write.arguments(item, 0)
     # NumPyro has none; counts of a single draw are unit vectors.
     return f"dist.OneHotCategorical({argument})" if write.library == "pyro" else f"dist.Multinomial(1, {argument})"
 
@@ -143,7 +124,7 @@ def _half_student(write: Writer, item: Distribution) -> str:
 
 def _negative_binomial(write: Writer, item: Distribution) -> str:
     if "mean" not in item.params:
-        return f"dist.NegativeBinomial({', '.join(write.arguments(item, Native(keywords=True)))})"
+        return f"dist.NegativeBinomial({write.arguments(item, 0)})"
     mean, concentration = write.param(item, "mean"), write.param(item, "concentration")
     if write.library == "numpyro":
         return f"dist.NegativeBinomial2({mean}, {concentration})"
@@ -161,12 +142,12 @@ def _lkj(write: Writer, item: Distribution) -> str:
 
 def _delta(write: Writer, item: Distribution) -> str:
     value = item.params["value"]
-    text = write.text(value, len(item.event_shape))
+    text = write.text(value)
     if write.library == "pyro" and value.op == "const" and not value.shape:
         text = f"torch.tensor({text})"
     parts = [text]
     if not (item.params["log_density"].op == "const" and item.params["log_density"].attrs[0][1] == 0):
-        parts.append(f"log_density={write.text(item.params['log_density'], len(item.element_shape))}")
+        parts.append(f"log_density={write.text(item.params['log_density'])}")
     if item.event_rank:
         parts.append(f"event_dim={item.event_rank}")
     return f"dist.Delta({', '.join(parts)})"
@@ -177,7 +158,7 @@ def _same_family(write: Writer, item: Distribution) -> str:
     lead = len(item.element_shape)
     mixing, components = _ranked(item.mixing, lead), _ranked(item.components, lead)
     joint = item.event_rank - components.event_rank
-    return f"dist.MixtureSameFamily({write.nested(mixing, 0)}, {write.nested(components, joint)})"
+    return f"dist.MixtureSameFamily({write.part(mixing, 0)}, {write.part(components, joint)})"
 
 
 def _ranked(part: Distribution, lead: int) -> Distribution:
@@ -197,8 +178,8 @@ def _mixture(write: Writer, item: Distribution) -> str:
         )
     lead = len(item.element_shape)
     parts = [_ranked(c, lead) for c in item.components]
-    inner = ", ".join(write.nested(c, item.event_rank - c.event_rank) for c in parts)
-    return f"dist.MixtureGeneral({write.nested(_ranked(item.mixing, lead), 0)}, [{inner}])"
+    inner = ", ".join(write.part(c, item.event_rank - c.event_rank) for c in parts)
+    return f"dist.MixtureGeneral({write.part(_ranked(item.mixing, lead), 0)}, [{inner}])"
 
 
 def _truncated(write: Writer, item: Distribution) -> str:
@@ -208,7 +189,7 @@ def _truncated(write: Writer, item: Distribution) -> str:
     if write.library == "pyro" or not known:
         why = "Pyro has no truncated distributions." if write.library == "pyro" else "NumPyro truncates others only."
         write.lacks(f"dist.Truncated of {item.base.family}", why, _OWN_FUNCTIONS)
-    return f"dist.TruncatedDistribution({write.nested(_wide(item.base, item), 0)}{bounds})"
+    return f"dist.TruncatedDistribution({write.part(_wide(item.base, item), 0)}{bounds})"
 
 
 def _zero_inflated(write: Writer, item: Distribution) -> str:
@@ -216,7 +197,7 @@ def _zero_inflated(write: Writer, item: Distribution) -> str:
     gate = write.param(item, "gate")
     if write.library == "pyro" and item.gate.op == "const" and not item.gate.shape:
         gate = f"torch.tensor({gate})"
-    return f"dist.ZeroInflatedDistribution({write.nested(_wide(item.base, item), 0)}, gate={gate})"
+    return f"dist.ZeroInflatedDistribution({write.part(_wide(item.base, item), 0)}, gate={gate})"
 
 
 def _wide(base: Distribution, item: Distribution) -> Distribution:
@@ -243,7 +224,7 @@ def _transformed(write: Writer, item: Distribution) -> str:
         parts.append(bijection_text(write, bijection, support, len(shape)))
         support, shape = bijection.image(support), bijection.forward_shape(shape)
     joint = item.base_rank - base.event_rank
-    return f"dist.TransformedDistribution({write.nested(base, joint)}, [{', '.join(parts)}])"
+    return f"dist.TransformedDistribution({write.part(base, joint)}, [{', '.join(parts)}])"
 
 
 CUSTOM: dict[str, Builder] = {
@@ -297,7 +278,7 @@ def bijection_text(write: Writer, bijection: Bijection, domain: Support, rank: i
     prefix = "dist.transforms."
     if kind in names:
         return prefix + names[kind]
-    operands = {name: write.text(value, rank) for name, value in bijection.params.items()}
+    operands = {name: write.operand(value, rank) for name, value in bijection.params.items()}
     match bijection:
         case families.Compose():
             inner = []
@@ -310,11 +291,11 @@ def bijection_text(write: Writer, bijection: Bijection, domain: Support, rank: i
             rank += bijection.codomain_rank - bijection.rank
             return f"{bijection_text(write, part, bijection.image(domain), rank)}.inv"
         case families.Affine():
-            return _affine(write, operands["loc"], operands["scale"], domain)
+            return _affine(write, operands["loc"], operands["scale"], domain, rank)
         case families.Interval():
             low, high = operands["low"], operands["high"]
             width = f"{_tight(high)} - {_tight(low)}"
-            affine = _affine(write, low, width, families.Sigmoid().image(real))
+            affine = _affine(write, low, width, unit_interval, rank)
             return f"{prefix}ComposeTransform([{prefix}SigmoidTransform(), {affine}])"
         case families.Power():
             exponent = operands["exponent"]
@@ -327,7 +308,7 @@ def bijection_text(write: Writer, bijection: Bijection, domain: Support, rank: i
                 return f"{prefix}Permute(torch.tensor({order}))"
             return f"{prefix}PermuteTransform(jnp.array({order}))"
         case families.Tanh():
-            affine = (_affine(write, "0.0", "2.0", real), _affine(write, "-1.0", "2.0", families.Sigmoid().image(real)))
+            affine = (_affine(write, "0.0", "2.0", real, 0), _affine(write, "-1.0", "2.0", unit_interval, 0))
             return f"{prefix}ComposeTransform([{affine[0]}, {prefix}SigmoidTransform(), {affine[1]}])"
         case families.PositiveDefinite() if write.library == "numpyro":
             lower, square = f"{prefix}LowerCholeskyTransform()", f"{prefix}CholeskyTransform().inv"
@@ -339,11 +320,11 @@ def bijection_text(write: Writer, bijection: Bijection, domain: Support, rank: i
     )
 
 
-def _affine(write: Writer, loc: str, scale: str, domain: Support) -> str:
+def _affine(write: Writer, loc: str, scale: str, domain: Support, rank: int) -> str:
     # NumPyro derives the support from the domain; torch takes every affine image for all the reals.
     if write.library == "pyro" or domain.kind in ("real", "real_vector", "real_matrix"):
         return f"dist.transforms.AffineTransform({loc}, {scale})"
-    return f"dist.transforms.AffineTransform({loc}, {scale}, domain={support_text(write, domain, 0)})"
+    return f"dist.transforms.AffineTransform({loc}, {scale}, domain={support_text(write, domain, rank)})"
 
 
 def support_text(write: Writer, support: Support, rank: int) -> str:
@@ -355,7 +336,7 @@ def support_text(write: Writer, support: Support, rank: int) -> str:
     if support.kind in ("real", "positive", "nonnegative", "unit_interval"):
         return f"dist.constraints.{support.kind}"
     if support.kind in ("interval", "greater_than", "less_than"):
-        bounds = ", ".join(write.text(b, max(rank, b.ndim)) for b in support.bounds)
+        bounds = ", ".join(write.operand(b, rank) for b in support.bounds)
         return f"dist.constraints.{support.kind}({bounds})"
     write.lacks(f"an affine map of {support}", "The library knows intervals only.", _OWN_FUNCTIONS)
 
@@ -363,13 +344,14 @@ def support_text(write: Writer, support: Support, rank: int) -> str:
 def support_is_known(library: Library, item: Distribution) -> bool:
     """Whether the library's own `.support` of a distribution is the declared one.
 
-    torch takes the image of every affine and power map for all the reals or all positive numbers, so a sampler that asks
-    a Pyro distribution for its support would leave the declared one.
+    torch takes the image of every affine map for all the reals, and of every power for all positive numbers; a sampler
+    that asks a Pyro distribution for its support would leave the declared one.
     """
     if library == "numpyro" or not isinstance(item, families.Transformed):
         return all(support_is_known(library, part) for part in item.nested().values())
     last = item.bijections[-1]
     while isinstance(last, families.Compose):
         last = last.parts[-1]
-    moves = isinstance(last, families.Affine | families.Power | families.Interval | families.Inverse | families.Identity)
+    reals = families.Affine | families.Power | families.Interval | families.Inverse | families.Identity
+    moves = isinstance(last, reals)
     return not moves or item.support.kind == ("positive" if isinstance(last, families.Power) else "real")

@@ -120,9 +120,14 @@ def leaving(own: Layout, plates: tuple[Plate, ...]) -> tuple[list[int], str, Lay
     """
     frame = own.frame
     rest = trim(None if p in plates else p for p in frame)
-    order = [p for p in frame if p is not None and p in plates]
-    after = frame[-len(plates) :] if plates else ()
-    moved = [] if tuple(after) == plates and tuple(order) == plates else [frame.index(p) - len(frame) - own.rank for p in plates]
+    first = min(frame.index(p) for p in plates)
+    layout = Layout(own.lead, rest, own.rank + len(plates))
+    if tuple(p for p in frame[first:] if p is not None) == plates:
+        # Nothing that stays stands further in: the axes are in place, only those of size one change.
+        fill = ["None"] * (len(frame) - first if rest else 0)
+        drop = ["0" if p is None else ":" for p in frame[first:]]
+        return [], index_text([":"] * first + fill + drop + [":"] * own.rank), layout
+    moved = [frame.index(p) - len(frame) - own.rank for p in plates]
     parts: list[str] = []
     for i, slot in enumerate(frame):
         kept = len(frame) - i <= len(rest)
@@ -133,7 +138,7 @@ def leaving(own: Layout, plates: tuple[Plate, ...]) -> tuple[list[int], str, Lay
         else:
             parts.append(":")
     parts += [":"] * (len(plates) + own.rank)
-    return moved, index_text(parts), Layout(own.lead, rest, own.rank + len(plates))
+    return moved, index_text(parts), layout
 
 
 def entering(own: Layout, plate: Plate, position: int) -> tuple[tuple[int, int] | None, str, Layout]:

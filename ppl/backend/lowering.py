@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import keyword
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -235,7 +237,8 @@ class Lowering:
         keep = bool(attrs.get("keepdims", False))
         whole = not arg.layout.batched and len(axes) == arg.layout.rank
         single = _tuple_text(axes)
-        axis = "" if whole and not keep and node.op not in ("softmax", "log_softmax", "logsumexp") else single
+        # A reduction over everything needs no axis; logsumexp and functions that keep their axes do.
+        axis = "" if whole and not keep and node.op in ("sum", "mean", "max", "min", "var", "all", "any", "prod") else single
         if node.op in ("var", "max", "min", "sum", "mean", "all", "any", "prod") or node.op == "logsumexp":
             axis = _join(axis, f"keepdim{'' if self.torch else 's'}=True" if keep else "")
         template = self.spelling.calls.get(node.op, f"{self.xp}.{node.op}({{0}})")
@@ -559,8 +562,15 @@ class Lowering:
 
 def identifier(stem: str) -> str:
     """A Python identifier close to a name."""
-    text = "".join(c if c.isalnum() or c == "_" else "_" for c in stem)
-    return text if text and not text[0].isdigit() else f"v_{text}"
+    # Python reads identifiers in this normal form: names that it takes for one and the same have to look the same here.
+    plain = unicodedata.normalize("NFKC", stem)
+    text = "".join(c if f"a{c}".isidentifier() else "_" for c in plain)
+    return text if text.isidentifier() else f"v_{text}"
+
+
+def text_of(name: str) -> str:
+    """A name as a string literal."""
+    return json.dumps(name, ensure_ascii=False)
 
 
 def _number(item: Any, spelling: Spelling) -> str:

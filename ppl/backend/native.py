@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import keyword
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,8 +12,8 @@ import numpy as np
 
 from ppl.errors import UnknownNameError, UnsupportedByBackend, nearest
 from ppl.program.distributions import Distribution
-from ppl.program.networks import Layer, NetworkSpec
-from ppl.program.printing import plan_names
+from ppl.program.networks import NetworkSpec
+from ppl.program.printing import fresh, plan_names
 from ppl.program.program import Program
 from ppl.program.statements import Deterministic, Factor, Network, Param, Sample, Statement
 from ppl.program.supports import Support
@@ -20,7 +22,8 @@ from ppl.transforms.density import Resolver
 
 from .families import native_text
 from .layout import Layout, alignment, frame_of, index_text, merge, plate_positions
-from .lowering import Lowering, Piece, identifier
+from .lowering import Lowering, Piece, identifier, text_of
+from .native_networks import equinox_network, natural_rank, torch_network
 from .spelling import ATOM, JAX, TORCH
 
 BACKENDS = ("numpyro", "pyro")
@@ -78,6 +81,41 @@ def native_source(program: Program, backend: str, function: str | None = None) -
     return NativeEmitter(program, check_backend(backend)).source(function or "model")
 
 
+# Names that emitted code has a use for already.
+RESERVED = frozenset(
+    [*keyword.kwlist, "F", "dist", "eqx", "eqx_module", "jax", "jnp", "jsp", "model", "networks", "numpyro", "pyro"]
+    + ["runtime", "torch"]
+)
+
+
+def network_variables(program: Program) -> dict[str, str]:
+    """The variable in which the native module keeps each network, by the network's name."""
+    used = set(RESERVED)
+    return {name: fresh(f"{identifier(name)}_network", used) for name in program.networks}
+
+
+def variable_names(program: Program) -> dict[str, str]:
+    """The variable of each input and statement in the native model, by name; arguments are called the same."""
+    used = set(RESERVED) | set(network_variables(program).values())
+    return {name: fresh(identifier(name), used) for name in (*(i.name for i in program.inputs), *program.by_name)}
+
+
+def native_values(program: Program, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Values of sites in the shape the libraries give them: an axis of size one for each plate further in.
+
+    Args:
+        program: a model or guide.
+        values: one draw of each site, shape (plates..., event...).
+    """
+    positions = plate_positions(program)
+    out: dict[str, np.ndarray] = {}
+    for name, item in values.items():
+        frame = frame_of(program.sites[name].plates, positions)
+        array = np.asarray(item)
+        out[name] = array.reshape(tuple(1 if p is None else p.size for p in frame) + program.sites[name].dist.event_shape)
+    return out
+
+
 class NativeEmitter:
     """Emits one native model."""
 
@@ -93,34 +131,35 @@ class NativeEmitter:
         self.uses_eqx_module = False
         self.inlined = {n.name for n in program.networks.values() if n.random}
         self.flow: set[str] = {"site", "param"}
+        self.plate_variables: dict[str, str] = {}
+        self.variables = variable_names(program)
+        self.network_variables = network_variables(program)
 
     # --- the whole text --------------------------------------------------------------------------------------------
 
     def source(self, function: str) -> str:
         """The module text: imports, networks, one function."""
         program = self.program
-        inputs = [identifier(i.name) for i in program.inputs]
-        observed = [identifier(n) for n in program.observed]
+        inputs = [self.variables[i.name] for i in program.inputs]
+        observed = [self.variables[n] for n in program.observed]
         arguments = inputs + [f"{name}=None" for name in observed]
         # Line names are planned on the user's own graph, before networks with random weights are spelled out.
         plan_names(program.statements, set())
-        taken = set(inputs) | {identifier(s.name) for s in program.statements}
-        taken |= {"torch", "jnp", "jax", "jsp", "F", "dist", "pyro", "numpyro", "eqx", "eqx_module", function}
-        taken |= {f"{identifier(n)}_network" for n in program.networks}
+        taken = RESERVED | {function} | set(self.variables.values()) | set(self.network_variables.values())
         self.lowering = Lowering(
             self.spelling,
             self.positions,
             "float32",
             self._load,
             network=self._network_call,
-            taken=taken,
+            taken=set(taken),
             inline_arrays=self._array_text,
         )
         self.resolver = _NativeResolver(program, {})
         roots = self._resolve_all()
         self.lowering.plan([v for values in roots.values() for v in values[1]])
         open_now: tuple[Plate, ...] = ()
-        body: list[str] = []
+        body: list[str] = self._plates(self.lowering.taken)
         for statement in program.statements:
             body += self._enter(open_now, statement.plates)
             open_now = statement.plates
@@ -156,16 +195,33 @@ class NativeEmitter:
         parts.append(f"\n\ndef {function}({', '.join(arguments)}):\n{text}\n")
         return "".join(parts)
 
+    def _plates(self, taken: set[str]) -> list[str]:
+        """Lines that make the plates which are opened more than once: Pyro wants one object, entered again."""
+        opened: Counter[str] = Counter()
+        sizes: dict[str, int] = {}
+        open_now: tuple[Plate, ...] = ()
+        for statement in self.program.statements:
+            for plate in statement.plates[_shared(open_now, statement.plates) :]:
+                opened[plate.name] += 1
+                sizes[plate.name] = plate.size
+            open_now = statement.plates
+        lines = []
+        for name, count in opened.items():
+            if count > 1:
+                self.plate_variables[name] = fresh(f"{identifier(name)}_plate", taken)
+                lines.append(f"    {self.plate_variables[name]} = {self._plate(name, sizes[name])}")
+        return lines
+
+    def _plate(self, name: str, size: int) -> str:
+        return f"{self.backend}.plate({text_of(name)}, {size}, dim=-{self.positions[name]})"
+
     def _enter(self, open_now: tuple[Plate, ...], plates: tuple[Plate, ...]) -> list[str]:
-        keep = 0
-        while keep < min(len(open_now), len(plates)) and open_now[keep] == plates[keep]:
-            keep += 1
-        library = self.backend
-        return [
-            "    " * (depth + 1)
-            + f'with {library}.plate("{plates[depth].name}", {plates[depth].size}, dim=-{self.positions[plates[depth].name]}):'
-            for depth in range(keep, len(plates))
-        ]
+        lines = []
+        for depth in range(_shared(open_now, plates), len(plates)):
+            plate = plates[depth]
+            what = self.plate_variables.get(plate.name) or self._plate(plate.name, plate.size)
+            lines.append("    " * (depth + 1) + f"with {what}:")
+        return lines
 
     # --- resolving networks with random weights -----------------------------------------------------------------------
 
@@ -186,7 +242,7 @@ class NativeEmitter:
 
     def _statement(self, statement: Statement, body: Any) -> list[str]:
         name = statement.name
-        variable = identifier(name)
+        variable = self.variables[name]
         library = self.backend
         match statement:
             case Sample():
@@ -196,7 +252,7 @@ class NativeEmitter:
                     shape = index_text([("None" if p is None else ":") for p in frame] + [":"] * len(statement.dist.event_shape))
                     obs = f", obs={variable}{shape}"
                 auxiliary = ', infer={"is_auxiliary": True}' if statement.auxiliary else ""
-                call = f'{library}.sample("{name}", {self._distribution(body, frame)}{obs}{auxiliary})'
+                call = f'{library}.sample({text_of(name)}, {self._distribution(body, frame)}{obs}{auxiliary})'
                 piece = Piece(variable, ATOM + 1, Layout(False, frame, len(statement.dist.event_shape)))
                 if self.backend == "pyro" and statement.dist.dtype != "float" and statement.dist.family != "Categorical":
                     # Pyro draws counts and coin flips as real numbers; as indices they have to be integers.
@@ -217,21 +273,21 @@ class NativeEmitter:
                     aligned = self.lowering.aligned(piece, Layout(False, frame, body.ndim))
                     text = f"{self.spelling.module}.broadcast_to({text if piece.number else aligned.text}, {full})"
                 event = f", event_dim={body.ndim}" if self.dialect.event_dim else ""
-                return [f'{variable} = {library}.deterministic("{name}", {text}{event})']
+                return [f'{variable} = {library}.deterministic({text_of(name)}, {text}{event})']
             case Factor():
                 piece = self.lowering.piece(body)
                 text = piece.text
                 if piece.number:
                     text = f"torch.tensor({text})" if self.backend == "pyro" else f"jnp.asarray({text})"
-                return [f'{library}.factor("{name}", {text})']
+                return [f'{library}.factor({text_of(name)}, {text})']
             case Param():
                 return self._param(statement, variable)
             case Network():
                 if statement.random:
                     return []
                 if self.backend == "pyro":
-                    return [f'{variable} = pyro.module("{name}", {variable}_network)']
-                return [f'{variable} = eqx_module("{name}", {variable}_network)']
+                    return [f"{variable} = pyro.module({text_of(name)}, {self.network_variables[name]})"]
+                return [f"{variable} = eqx_module({text_of(name)}, {self.network_variables[name]})"]
         raise TypeError(type(statement).__name__)
 
     def _is_used(self, name: str) -> bool:
@@ -250,7 +306,7 @@ class NativeEmitter:
             constraint = f", constraint={self._constraint(statement.support)}"
         shape = index_text([("None" if p is None else ":") for p in frame] + [":"] * len(statement.event_shape))
         self.known[statement.name] = Piece(variable, ATOM + 1, Layout(False, frame, len(statement.event_shape)))
-        return [f'{variable} = {self.backend}.param("{statement.name}", {init}{constraint}){shape}']
+        return [f'{variable} = {self.backend}.param({text_of(statement.name)}, {init}{constraint}){shape}']
 
     def _constraint(self, support: Support) -> str:
         name = CONSTRAINTS.get(support.kind, support.kind)
@@ -302,7 +358,7 @@ class NativeEmitter:
             text = f"{self.spelling.module}.arange({plate.size})" + index_text([":"] + ["None"] * (len(frame) - 1))
             return Piece(text, ATOM, Layout(False, frame, 0))
         if leaf.op == "input":
-            return Piece(identifier(leaf.attr("name")), ATOM + 1, Layout(False, (), leaf.ndim))
+            return Piece(self.variables[leaf.attr("name")], ATOM + 1, Layout(False, (), leaf.ndim))
         return self.known[leaf.attr("name")]
 
     def _network_call(self, lowering: Lowering, node: Value) -> Piece:
@@ -311,9 +367,9 @@ class NativeEmitter:
         layout = Layout(False, x.layout.frame, node.ndim)
         spec = self.program.networks[name].spec
         width = len(x.layout.frame)
-        call = identifier(name)
+        call = self.variables[name]
         if self.backend == "numpyro":
-            extra = node.args[0].ndim - _natural_rank(spec, node.args[0].ndim)
+            extra = node.args[0].ndim - natural_rank(spec, node.args[0].ndim)
             for _ in range(width + extra):
                 call = f"jax.vmap({call})"
             return Piece(f"{call}({x.text})", ATOM, layout)
@@ -329,7 +385,7 @@ class NativeEmitter:
         return f"{maker}({array.tolist()})"
 
     def _network_definition(self, spec: NetworkSpec) -> str:
-        name = f"{identifier(spec.name)}_network"
+        name = self.network_variables[spec.name]
         if spec.foreign is not None:
             factory = spec.foreign.torch if self.backend == "pyro" else spec.foreign.jax
             if factory is None:
@@ -340,10 +396,18 @@ class NativeEmitter:
                     f"nn.module was given no `{other}` factory",
                     f"Pass {other}=..., or use the other backend.",
                 )
-            return f'{name} = networks["{spec.name}"]  # your own module'
+            return f'{name} = networks[{text_of(spec.name)}]  # your own module'
         if self.backend == "pyro":
-            return _torch_network(name, spec)
-        return _equinox_network(name, spec)
+            return torch_network(name, spec)
+        return equinox_network(name, spec)
+
+
+def _shared(one: tuple[Plate, ...], two: tuple[Plate, ...]) -> int:
+    """How many plates two stacks have in common, counted from the outside."""
+    depth = 0
+    while depth < min(len(one), len(two)) and one[depth] == two[depth]:
+        depth += 1
+    return depth
 
 
 class _NativeResolver(Resolver):
@@ -356,95 +420,3 @@ class _NativeResolver(Resolver):
             args = tuple(self._done[id(a)] for a in node.args)
             return Value("network", args, node.attrs, node.plates, node.shape, node.dtype, node.hint)
         return super()._node(node)
-
-
-def _natural_rank(spec: NetworkSpec, rank: int) -> int:
-    """Event axes that an equinox module takes; all further ones are mapped over."""
-    if spec.foreign is not None:
-        return rank
-    first = spec.layers[0].kind if spec.layers else "identity"
-    if first == "embedding":
-        return 0
-    if first == "layer_norm":
-        return len(spec.layers[0].get("shape"))
-    return 1 if first == "linear" else rank
-
-
-_TORCH_ACTIVATIONS = {
-    "relu": "ReLU()", "tanh": "Tanh()", "sigmoid": "Sigmoid()", "softplus": "Softplus()", "gelu": "GELU()",
-    "silu": "SiLU()", "elu": "ELU()", "leaky_relu": "LeakyReLU(0.01)", "identity": "Identity()", "softmax": "Softmax(-1)",
-}  # fmt: skip
-_EQX_ACTIVATIONS = {
-    "relu": "jax.nn.relu", "tanh": "jnp.tanh", "sigmoid": "jax.nn.sigmoid", "softplus": "jax.nn.softplus",
-    "gelu": "lambda x: jax.nn.gelu(x, approximate=False)", "silu": "jax.nn.silu", "elu": "jax.nn.elu",
-    "leaky_relu": "jax.nn.leaky_relu", "identity": "lambda x: x", "softmax": "jax.nn.softmax",
-}  # fmt: skip
-
-
-def _settings(layer: Layer, names: tuple[str, ...], defaults: Mapping[str, Any]) -> str:
-    parts = [f", {n}={layer.get(n)!r}" for n in names if layer.get(n) != defaults[n]]
-    return "".join(parts)
-
-
-def _torch_layer(layer: Layer) -> str:
-    get = layer.get
-    match layer.kind:
-        case "linear":
-            return f"torch.nn.Linear({get('inputs')}, {get('outputs')}{'' if get('bias') else ', bias=False'})"
-        case "conv2d":
-            defaults = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 1, "bias": True}
-            extra = _settings(layer, tuple(defaults), defaults)
-            return f"torch.nn.Conv2d({get('inputs')}, {get('outputs')}, {get('kernel')}{extra})"
-        case "conv_transpose2d":
-            defaults = {"stride": (1, 1), "padding": (0, 0), "output_padding": (0, 0), "bias": True}
-            extra = _settings(layer, tuple(defaults), defaults)
-            return f"torch.nn.ConvTranspose2d({get('inputs')}, {get('outputs')}, {get('kernel')}{extra})"
-        case "layer_norm":
-            return f"torch.nn.LayerNorm({list(get('shape'))}, eps={get('eps')!r})"
-        case "embedding":
-            return f"torch.nn.Embedding({get('size')}, {get('features')})"
-        case "reshape":
-            return f"torch.nn.Unflatten(-1, {get('shape')})"
-        case "flatten":
-            return "torch.nn.Flatten(-3)"
-    return f"torch.nn.{_TORCH_ACTIVATIONS[layer.kind]}"
-
-
-def _torch_network(name: str, spec: NetworkSpec) -> str:
-    layers = [(layer.name, _torch_layer(layer)) for layer in spec.layers]
-    if all(own == str(i) for i, (own, _) in enumerate(layers)):
-        rows = "".join(f"    {text},\n" for _, text in layers)
-        return f"{name} = torch.nn.Sequential(\n{rows})"
-    rows = "".join(f'    "{own}": {text},\n' for own, text in layers)
-    return f"{name} = torch.nn.Sequential(torch.nn.modules.container.OrderedDict({{\n{rows}}}))"
-
-
-def _equinox_layer(layer: Layer, key: int) -> str:
-    get = layer.get
-    random = f", key=jax.random.key({key})"
-    match layer.kind:
-        case "linear":
-            bias = "" if get("bias") else ", use_bias=False"
-            return f"eqx.nn.Linear({get('inputs')}, {get('outputs')}{bias}{random})"
-        case "conv2d":
-            defaults = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 1, "bias": True}
-            extra = _settings(layer, tuple(defaults), defaults).replace("bias=", "use_bias=")
-            return f"eqx.nn.Conv2d({get('inputs')}, {get('outputs')}, {get('kernel')}{extra}{random})"
-        case "conv_transpose2d":
-            defaults = {"stride": (1, 1), "padding": (0, 0), "output_padding": (0, 0), "bias": True}
-            extra = _settings(layer, tuple(defaults), defaults).replace("bias=", "use_bias=")
-            return f"eqx.nn.ConvTranspose2d({get('inputs')}, {get('outputs')}, {get('kernel')}{extra}{random})"
-        case "layer_norm":
-            return f"eqx.nn.LayerNorm({tuple(get('shape'))}, eps={get('eps')!r})"
-        case "embedding":
-            return f"eqx.nn.Embedding({get('size')}, {get('features')}{random})"
-        case "reshape":
-            return f"eqx.nn.Lambda(lambda x: x.reshape({get('shape')}))"
-        case "flatten":
-            return "eqx.nn.Lambda(jnp.ravel)"
-    return f"eqx.nn.Lambda({_EQX_ACTIVATIONS[layer.kind]})"
-
-
-def _equinox_network(name: str, spec: NetworkSpec) -> str:
-    rows = "".join(f"    {_equinox_layer(layer, i)},\n" for i, layer in enumerate(spec.layers))
-    return f"{name} = eqx.nn.Sequential([\n{rows}])"

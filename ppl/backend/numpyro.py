@@ -23,7 +23,7 @@ from ppl.program.statements import Network
 
 from .emit import Emitted, execute
 from .jax_runtime import leaf_name
-from .lowering import identifier
+from .native import native_values, network_variables, variable_names
 from .protocol import Arrays, NoiseShape, NUTSResult, NUTSSettings, OptimizerSpec
 from .spelling import JAX, Spelling
 
@@ -108,7 +108,7 @@ class NumPyroBackend:
             model = execute(source, "model", namespace, f"{program.name} numpyro model")
             if params:
                 for network in program.networks.values():
-                    name = f"{identifier(network.name)}_network"
+                    name = network_variables(program)[network.name]
                     if name in namespace:
                         namespace[name] = fill_module(network, namespace[name], params, precision)
         return model
@@ -116,8 +116,9 @@ class NumPyroBackend:
     def native_data(self, program: Program, precision: str) -> Arrays:
         """Keyword arguments of the native model."""
         kinds = {i.name: i.dtype for i in program.inputs} | {n: s.dist.dtype for n, s in program.observed.items()}
+        names = variable_names(program)
         return {
-            identifier(name): self.array(item, kinds[name], precision) for name, item in program.data.items() if name in kinds
+            names[name]: self.array(item, kinds[name], precision) for name, item in program.data.items() if name in kinds
         }
 
     def native_log_density(
@@ -131,7 +132,7 @@ class NumPyroBackend:
         """Log density of each site by NumPyro's handlers."""
         with x64(precision):
             model = self.native(program, source, precision, params)
-            given = {k: jnp.asarray(v) for k, v in values.items()}
+            given = {k: jnp.asarray(v) for k, v in native_values(program, values).items()}
             given |= {k: jnp.asarray(v, dtype=precision) for k, v in params.items() if k in program.params}
             _, trace = native_log_density(model, (), self.native_data(program, precision), given)
             out = {}

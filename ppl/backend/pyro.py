@@ -17,7 +17,7 @@ from ppl.program.networks import NetworkSpec
 from ppl.program.program import Program
 
 from .emit import Emitted, execute
-from .lowering import identifier
+from .native import native_values, network_variables, variable_names
 from .protocol import Arrays, NoiseShape, NUTSResult, NUTSSettings, OptimizerSpec
 from .spelling import TORCH, Spelling
 from .torch_optimization import TorchOptimization
@@ -107,7 +107,7 @@ class PyroBackend:
         with default_dtype(precision):
             model = execute(source, "model", namespace, f"{program.name} pyro model")
         for network in program.networks.values():
-            module = namespace.get(f"{identifier(network.name)}_network")
+            module = namespace.get(network_variables(program)[network.name])
             if module is not None and params:
                 fill_module(module, network.name, params)
         return model
@@ -115,12 +115,13 @@ class PyroBackend:
     def native_data(self, program: Program, precision: str) -> Arrays:
         """Keyword arguments of the native model: Pyro wants real tensors for counts and coin flips."""
         out: Arrays = {}
+        names = variable_names(program)
         for i in program.inputs:
             if i.name in program.data:
-                out[identifier(i.name)] = self.array(program.data[i.name], i.dtype, precision)
+                out[names[i.name]] = self.array(program.data[i.name], i.dtype, precision)
         for name, site in program.observed.items():
             kind = "int" if site.dist.family == "Categorical" else "float"
-            out[identifier(name)] = self.array(program.data[name], kind, precision)
+            out[names[name]] = self.array(program.data[name], kind, precision)
         return out
 
     def native_log_density(
@@ -136,7 +137,7 @@ class PyroBackend:
         with default_dtype(precision), torch.no_grad():
             model = self.native(program, source, precision, params)
             given = {}
-            for name, item in values.items():
+            for name, item in native_values(program, values).items():
                 site = program.sites[name]
                 kind = "int" if site.dist.family == "Categorical" else "float"
                 given[name] = self.array(item, kind, precision)

@@ -42,7 +42,8 @@ def read_checkpoint(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, 
         FormatError: the file is cut short, damaged, or of a newer version.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # numpy leaves a file it cannot read open, so it gets one that is already open.
+        with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:
             content = {k: file[k] for k in file.files}
         facts = json.loads(content.pop("__manifest__").tobytes().decode())
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, json.JSONDecodeError) as error:

@@ -26,7 +26,14 @@ from .minibatch import Rows, batch_sizes
 from .objective import ELBO, Objective
 from .optimizers import Adam, Optimizer
 from .progress import Progress
-from .surrogate import ParameterSpace, Surrogate, build_surrogate
+from .surrogate import (
+    ParameterSpace,
+    Surrogate,
+    build_surrogate,
+    check_minibatch,
+    refuse_comparisons,
+    refuse_discrete_guide,
+)
 
 
 @dataclass(frozen=True)
@@ -93,7 +100,9 @@ class SVI:
         """
         guide = self.guide_program(program, seed)
         check_guide(program, guide)
-        batch_sizes(program, self.batch_size)
+        refuse_discrete_guide(guide)
+        refuse_comparisons(program, guide)
+        check_minibatch((program, guide), batch_sizes(program, self.batch_size))
 
     def start(self, program: Program, backend: Any, seed: int, precision: str) -> SVIRun:
         """A fit that has not taken a step yet."""
@@ -114,10 +123,10 @@ class SVIRun:
     """
 
     def __init__(self, method: SVI, program: Program, backend: Any, seed: int, precision: str) -> None:
+        method.check(program, seed)
         self.method = method
         self.seed = seed
         guide = method.guide_program(program, seed)
-        check_guide(program, guide)
         self.model = Compiled(program, backend, precision, seed)
         self.guide = Compiled(guide, backend, precision, seed)
         self.batch = batch_sizes(program, method.batch_size)

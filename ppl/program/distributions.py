@@ -194,7 +194,7 @@ class Distribution(ABC):
 
     def batch_shape(self) -> Shape:
         """Broadcast of the parameters' shapes, less the axes that belong to one draw."""
-        shapes = []
+        shapes: list[Shape] = []
         for name, value in self.params.items():
             rank = self.parameter_rank(name)
             if value.ndim < rank:
@@ -217,19 +217,20 @@ class Distribution(ABC):
 
     def log_prob(self, value: Value) -> Value:
         """Log density in nats of one draw, a scalar: the sum over the independent elements, masked ones left out."""
-        return self._total(self.element_log_prob(value))
+        return self.total(self.element_log_prob(value))
 
     def draw_with_log_prob(self, noise: NoiseSource) -> tuple[Value, Value]:
         """A draw and its log density in nats, a scalar."""
         value, terms = self.draw_with_element_log_prob(noise)
-        return value, self._total(terms)
+        return value, self.total(terms)
 
     def draw_with_element_log_prob(self, noise: NoiseSource) -> tuple[Value, Value]:
         """A draw and its log density per element; families override it where the noise gives the density for less."""
         value = self.draw(noise)
         return value, self.unchecked().element_log_prob(value)
 
-    def _total(self, terms: Value) -> Value:
+    def total(self, terms: Value) -> Value:
+        """Sum of one term for each independent element, masked ones left out."""
         shape = self.element_shape
         if self.mask_value is not None:
             terms = apply("where", self.mask_value, _filled(terms, shape), 0.0)
@@ -373,7 +374,3 @@ def _checked_arguments(init: Any) -> Any:
         init(self, *args, **kwargs)
 
     return checked
-
-
-# Bijections by kind, entered by `ppl.language.dist.bijections`, so that files can name them.
-BIJECTIONS: dict[str, Any] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
-from .graph import Diagram, escape, label_of
+from .graph import Diagram, Node, escape, label_of
 from .layered import LABEL_SIZE, NAME_SIZE, NOTE_SIZE, Box, Layout, Slot, arrange, size_of
 
 FONT = "Helvetica, Arial, sans-serif"

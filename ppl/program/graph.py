@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from ppl.errors import FormatError
 
@@ -110,7 +110,8 @@ def _node(statement: Statement, printer: Expressions) -> Node:
             return Node(name, "param", plates, statement.init.array.shape, "param", "", text)
         case Network():
             return Node(name, "network", plates, (), statement.spec.text.partition("(")[0], "", text)
-    raise TypeError(type(statement).__name__)
+        case _:
+            raise TypeError(type(statement).__name__)
 
 
 def _mapped_inputs(program: Program, nests: set[Nest]) -> dict[str, Nest]:
@@ -138,7 +139,7 @@ def _chain(value: Value, inner: Nest) -> tuple[str, Nest]:
 # --- networkx -----------------------------------------------------------------------------------------------------
 
 
-def to_networkx(program: Program) -> networkx.DiGraph:
+def to_networkx(program: Program) -> networkx.DiGraph[str]:
     """The graph as a `networkx.DiGraph`.
 
     Nodes carry `kind`, `plates` (names, outermost first), `shape` (event shape), `distribution` and `text`; the graph
@@ -147,7 +148,8 @@ def to_networkx(program: Program) -> networkx.DiGraph:
     import networkx
 
     picture = diagram(program)
-    graph = networkx.DiGraph(name=picture.title, plates={p.name: p.plate.size for p in program.plates})
+    # networkx comes with types that are only partly filled in.
+    graph = cast(Any, networkx).DiGraph(name=picture.title, plates={p.name: p.plate.size for p in program.plates})
     for node in picture.nodes.values():
         graph.add_node(
             node.name,

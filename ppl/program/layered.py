@@ -91,7 +91,7 @@ class Slot:
     layer: int
     nest: Nest
     half: float
-    near: list[Slot] = field(default_factory=list)
+    near: list[Slot] = field(default_factory=list["Slot"])
     x: float = 0.0
     key: float = 0.0
 

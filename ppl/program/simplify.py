@@ -7,11 +7,12 @@ constant, a normaliser summed over rows it does not depend on) is simplified her
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from .ops import apply
-from .values import Plate, Value, is_constant, rewrite
+from .values import Plate, Value, is_constant, lift, rewrite, walk
 
 _UNARY: dict[str, Callable[[Any], Any]] = {
     "negative": lambda x: -x,
@@ -60,7 +61,25 @@ class Simplifier:
 
     def __call__(self, roots: dict[str, Value]) -> dict[str, Value]:
         """Simplified expressions under the same names."""
-        return rewrite(roots, self._node)
+        out = rewrite(roots, self._node)
+        uses: Counter[int] = Counter(id(v) for v in out.values())
+        for node in walk(list(out.values())):
+            uses.update(id(a) for a in node.args)
+
+        def gather(node: Value, args: tuple[Value, ...]) -> Value | None:
+            if node.op != "lead_reduce":
+                return None
+            return Value(node.op, (self._gathered(args[0], uses),), node.attrs, node.plates, node.shape, node.dtype)
+
+        out = rewrite(out, gather)
+        return {name: self._gathered(value, uses) for name, value in out.items()}
+
+    def _gathered(self, value: Value, uses: Mapping[int, int]) -> Value:
+        """A scalar sum of terms with its constants and equal terms gathered."""
+        if value.dtype != "float" or value.shape or value.op not in ("add", "subtract", "negative", "multiply"):
+            return value
+        constant, terms = self.linear(value, uses)
+        return self.combine(constant, terms) if terms else value
 
     def _node(self, node: Value, args: tuple[Value, ...]) -> Value:
         return self._share(self._rule(node, args))
@@ -190,6 +209,68 @@ class Simplifier:
     def _where(self, kept: Value, condition: Value, a: Value, b: Value) -> Value | None:
         return self._same(kept, a) if a is b else None
 
+    # --- linear combinations -----------------------------------------------------------------------------------------
+
+    def linear(
+        self, value: Value, uses: Mapping[int, int] | None = None
+    ) -> tuple[float, list[tuple[float, Value]]]:
+        """A real value as a constant plus coefficients times terms; equal terms are gathered.
+
+        Sums that are smaller than the whole, or (where `uses` is given) needed elsewhere too, stay one term: taking them
+        apart would compute them twice.
+        """
+        constant = 0.0
+        order: dict[int, Value] = {}
+        factors: dict[int, float] = {}
+        stack: list[tuple[float, Value]] = [(1.0, value)]
+        while stack:
+            factor, node = stack.pop()
+            c = number(node)
+            if c is not None:
+                constant += factor * c
+            elif (
+                node.dtype != "float"
+                or node.op not in ("add", "subtract", "negative", "multiply", "divide")
+                or (node is not value and uses is not None and uses.get(id(node), 0) > 1)
+                or node.shape != value.shape
+                or set(node.plates) != set(value.plates)
+            ):
+                order.setdefault(id(node), node)
+                factors[id(node)] = factors.get(id(node), 0.0) + factor
+            elif node.op in ("add", "subtract"):
+                sign = 1.0 if node.op == "add" else -1.0
+                stack.append((sign * factor, node.args[1]))
+                stack.append((factor, node.args[0]))
+            elif node.op == "negative":
+                stack.append((-factor, node.args[0]))
+            elif node.op == "multiply" and number(node.args[0]) is not None:
+                stack.append((factor * float(number(node.args[0]) or 0.0), node.args[1]))
+            elif node.op == "divide" and number(node.args[1]):
+                stack.append((factor / float(number(node.args[1]) or 1.0), node.args[0]))
+            else:
+                order.setdefault(id(node), node)
+                factors[id(node)] = factors.get(id(node), 0.0) + factor
+        return constant, [(factors[k], v) for k, v in order.items() if factors[k] != 0.0]
+
+    def combine(self, constant: float, terms: list[tuple[float, Value]]) -> Value:
+        """The value of a linear combination, positive terms first, the constant last."""
+        ordered = sorted(terms, key=lambda item: item[0] < 0)
+        total: Value | None = None
+        for factor, term in ordered:
+            size = abs(factor)
+            part = term if size == 1.0 else self._share(apply("multiply", size, term))
+            if total is None:
+                if factor < 0:
+                    part = self._share(apply("negative", term) if size == 1.0 else apply("multiply", factor, term))
+                total = part
+            else:
+                total = self._share(apply("add" if factor > 0 else "subtract", total, part))
+        if total is None:
+            return self._share(apply("add", constant, 0.0)) if constant else self._share(lift(constant))
+        if constant:
+            total = self._share(apply("add" if constant > 0 else "subtract", total, abs(constant)))
+        return total
+
     # --- sums ------------------------------------------------------------------------------------------------------
 
     def _count(self, plate: Plate) -> int:
@@ -207,81 +288,96 @@ class Simplifier:
             # One reduction over plates and event axes instead of two; event axes are those of the inner body.
             inner_axes = body.attr("axis")
             left = [i for i in range(-body.args[0].ndim, 0) if i not in inner_axes]
-            outer = tuple(left[a] for a in axes)
-            return self._total(body.args[0], plates, tuple(sorted([*inner_axes, *outer])))
-        return self._total(body, plates, axes, node)
+            axes = tuple(sorted([*inner_axes, *(left[a] for a in axes)]))
+            body = body.args[0]
+        return self._total(body, plates, axes)
 
-    def _total(self, body: Value, plates: tuple[Plate, ...], axes: tuple[int, ...], node: Value | None = None) -> Value:
-        if body.op == "negative":
-            return self._make("negative", self._part(body, body.args[0], plates, axes))
-        if body.op in ("multiply", "divide"):
-            a, b = body.args
-            if body.op == "multiply" and self._untouched(a, body, plates, axes):
-                return self._make("multiply", a, self._part(body, b, plates, axes))
-            if self._untouched(b, body, plates, axes):
-                return self._make(body.op, self._part(body, a, plates, axes), b)
-        if body.op in ("add", "subtract"):
-            a, b = body.args
-            if self._smaller(a, body, plates, axes) or self._smaller(b, body, plates, axes):
-                left = self._part(body, a, plates, axes)
-                return self._make(body.op, left, self._part(body, b, plates, axes))
-        return self._reduced(body, plates, axes) if node is None or node.op == "plate_sum" else node
+    def _total(self, body: Value, plates: tuple[Plate, ...], axes: tuple[int, ...]) -> Value:
+        constant, terms = self.linear(body)
+        whole: list[tuple[float, Value]] = []
+        out: list[tuple[float, Value]] = []
+        for factor, term in terms:
+            if self._smaller(term, body, plates, axes):
+                count, rest = self._part(body, term, plates, axes)
+                out.append((factor * count, rest))
+            else:
+                whole.append((factor, term))
+        if len(whole) == 1:
+            factor, term = whole[0]
+            out.insert(0, (factor, self._product(term, body, plates, axes)))
+        elif whole:
+            common = abs(whole[0][0]) if len({abs(f) for f, _ in whole}) == 1 else 1.0
+            inner = self.combine(0.0, [(f / common, t) for f, t in whole])
+            out.insert(0, (common, self._reduced(inner, plates, axes)))
+        if constant:
+            constant *= self._size(body, plates, axes)
+        rank = body.ndim - len(axes)
+        if rank and (not whole or constant and not out):
+            # What is left might lack an axis that stays; the plain sum keeps it.
+            raise _GiveUp
+        result = self.combine(constant, out)
+        return result
 
-    def _untouched(self, value: Value, body: Value, plates: tuple[Plate, ...], axes: tuple[int, ...]) -> bool:
+    def _product(self, term: Value, body: Value, plates: tuple[Plate, ...], axes: tuple[int, ...]) -> Value:
+        """The sum of one term; a factor that is the same for everything summed comes out."""
+        if term.op in ("multiply", "divide"):
+            a, b = term.args
+            if term.op == "multiply" and self._untouched(a, plates) and b.shape == term.shape:
+                return self._share(apply("multiply", a, self._total(b, plates, axes)))
+            if self._untouched(b, plates) and a.shape == term.shape:
+                return self._share(apply(term.op, self._total(a, plates, axes), b))
+        if term.op == "sum" and plates and not axes:
+            return self._sum(Value("plate_sum", (term,), (("plates", plates),), self._rest(term, plates), (), term.dtype))
+        return self._reduced(term, plates, axes)
+
+    def _rest(self, value: Value, plates: tuple[Plate, ...]) -> tuple[Plate, ...]:
+        return tuple(p for p in value.plates if p not in plates)
+
+    def _untouched(self, value: Value, plates: tuple[Plate, ...]) -> bool:
         """Whether a factor is the same for everything that is summed (and has no event axes of its own)."""
         return not value.shape and not any(p in plates for p in value.plates)
 
     def _smaller(self, value: Value, body: Value, plates: tuple[Plate, ...], axes: tuple[int, ...]) -> bool:
-        lacks_plate = any(p in body.plates and p not in value.plates for p in plates)
+        """Whether a term lacks some of what is summed over."""
+        lacks_plate = any(p not in value.plates for p in plates)
         lacks_axis = any(-a > value.ndim or (value.shape[a] == 1 and body.shape[a] != 1) for a in axes)
         return lacks_plate or lacks_axis
 
-    def _part(self, body: Value, term: Value, plates: tuple[Plate, ...], axes: tuple[int, ...]) -> Value:
-        """The sum of one term of a body: summed over what it varies over, counted over the rest."""
-        count = 1
+    def _size(self, body: Value, plates: tuple[Plate, ...], axes: tuple[int, ...]) -> float:
+        """How many numbers are summed."""
+        return float(math.prod(self._count(p) for p in plates) * math.prod(body.shape[a] for a in axes))
+
+    def _part(
+        self, body: Value, term: Value, plates: tuple[Plate, ...], axes: tuple[int, ...]
+    ) -> tuple[float, Value]:
+        """The sum of one smaller term: over what it varies over, and how often that counts."""
+        count = 1.0
         for plate in plates:
             if plate not in term.plates:
                 count *= self._count(plate)
         own: list[int] = []
-        drop: list[int] = []
         for a in axes:
             if -a > term.ndim:
                 count *= body.shape[a]
-            elif term.shape[a] == 1 and body.shape[a] != 1:
-                count *= body.shape[a]
-                drop.append(a)
             else:
+                count *= body.shape[a] if term.shape[a] == 1 else 1
                 own.append(a)
-        out = self._reduced(term, tuple(p for p in plates if p in term.plates), tuple(sorted([*own, *drop])))
         rank = body.ndim - len(axes)
-        if out.ndim < rank and body.ndim > term.ndim and out.ndim:
-            # Axes that stay must line up; this is rare enough to give up on pushing the sum.
+        if rank and term.ndim - len(own) not in (0, rank):
             raise _GiveUp
-        return out if count == 1 else self._make("multiply", float(count), out)
+        present = tuple(p for p in plates if p in term.plates)
+        if not present and not own:
+            return count, term
+        return count, self._total(term, present, tuple(own))
 
     def _reduced(self, body: Value, plates: tuple[Plate, ...], axes: tuple[int, ...]) -> Value:
         if not plates and not axes:
             return body
         shape = tuple(n for i, n in enumerate(body.shape) if i - body.ndim not in axes)
-        rest = tuple(p for p in body.plates if p not in plates)
         if plates:
             attrs: tuple[tuple[str, Any], ...] = (("axis", axes), ("plates", plates))
-            node = Value("plate_sum", (body,), attrs, rest, shape, body.dtype)
-        else:
-            node = Value("sum", (body,), (("axis", axes),), rest, shape, body.dtype)
-        again = body.op in ("negative", "multiply", "divide", "add", "subtract", "sum")
-        return self._share(self._sum(node) if again and not self._stuck(body, plates, axes) else node)
-
-    def _stuck(self, body: Value, plates: tuple[Plate, ...], axes: tuple[int, ...]) -> bool:
-        if body.op == "negative" or body.op == "sum":
-            return body.op == "sum" and not plates
-        a, b = body.args
-        if body.op in ("multiply", "divide"):
-            return not (
-                (body.op == "multiply" and self._untouched(a, body, plates, axes))
-                or self._untouched(b, body, plates, axes)
-            )
-        return not (self._smaller(a, body, plates, axes) or self._smaller(b, body, plates, axes))
+            return self._share(Value("plate_sum", (body,), attrs, self._rest(body, plates), shape, body.dtype))
+        return self._share(Value("sum", (body,), (("axis", axes),), body.plates, shape, body.dtype))
 
 
 class _GiveUp(Exception):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -112,7 +113,7 @@ def _lower_with_positive_diagonal(x: np.ndarray) -> np.ndarray:
     return lower & np.all(np.diagonal(x, axis1=-2, axis2=-1) > 0, axis=-1)
 
 
-def _contains(kind: str, x: np.ndarray, bounds: list) -> np.ndarray:  # noqa: C901 - one line a kind
+def _contains(kind: str, x: np.ndarray, bounds: list[Any]) -> np.ndarray:  # noqa: C901 - one line a kind
     tolerance = 1e-4
     whole = np.equal(np.mod(x, 1), 0) if x.dtype != bool else np.ones(x.shape, dtype=bool)
     match kind:
@@ -159,7 +160,8 @@ def _contains(kind: str, x: np.ndarray, bounds: list) -> np.ndarray:  # noqa: C9
         case "positive_definite":
             symmetric = np.all(np.abs(x - np.swapaxes(x, -1, -2)) < tolerance, axis=(-2, -1))
             return symmetric & (np.linalg.eigvalsh(x)[..., 0] > 0)
-    raise KeyError(kind)
+        case _:
+            raise KeyError(kind)
 
 
 real = Support("real")

@@ -102,7 +102,8 @@ class ELBO:
         for name, term in bound.guide.log_probs.items():
             if name not in closed:
                 terms.append(apply("negative", bound.total(name, term)))
-        return _mean(_sum(terms))
+        total = _sum(terms)
+        return _mean(total) if self.particles > 1 else total
 
     def _closed_forms(self, bound: Bound) -> dict[str, Value]:
         if not self.analytic_kl:

@@ -10,6 +10,7 @@ from .bijections import Permute as Permute
 from .bijections import inverse_of as inverse_of
 from .bounded import Beta as Beta
 from .bounded import Dirichlet as Dirichlet
+from .bounded import DiscreteUniform as DiscreteUniform
 from .bounded import Uniform as Uniform
 from .categorical import Categorical as Categorical
 from .categorical import Multinomial as Multinomial
@@ -24,7 +25,6 @@ from .continuous import StudentT as StudentT
 from .counts import Bernoulli as Bernoulli
 from .counts import BetaBinomial as BetaBinomial
 from .counts import Binomial as Binomial
-from .counts import DiscreteUniform as DiscreteUniform
 from .counts import Geometric as Geometric
 from .counts import NegativeBinomial as NegativeBinomial
 from .counts import Poisson as Poisson

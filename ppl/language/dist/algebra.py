@@ -136,7 +136,7 @@ def add(*terms: Number) -> Number:
 
 
 def sub(a: Number, b: Number) -> Number:
-    """a - b."""
+    """A - b."""
     constant = number(b)
     if constant is not None:
         return add(a, -constant)
@@ -147,7 +147,7 @@ def sub(a: Number, b: Number) -> Number:
 
 
 def mul(a: Number, b: Number) -> Number:
-    """a * b."""
+    """A * b."""
     left, right = number(a), number(b)
     if left is not None and right is not None:
         return left * right
@@ -161,13 +161,11 @@ def mul(a: Number, b: Number) -> Number:
 
 
 def div(a: Number, b: Number) -> Number:
-    """a / b."""
+    """A / b."""
     left, right = number(a), number(b)
     if left is not None and right:
         return left / right
     return real(a) if right == 1.0 else a / b
-
-
 
 
 def standardise(x: Number, loc: Number, scale: Number) -> Number:
@@ -176,12 +174,12 @@ def standardise(x: Number, loc: Number, scale: Number) -> Number:
 
 
 def shift(z: Number, loc: Number, scale: Number) -> Number:
-    """loc + scale * z."""
+    """Loc + scale * z."""
     return add(loc, mul(scale, z))
 
 
 def xlogy(x: Number, y: Number) -> Number:
-    """x * log(y), zero where x is zero."""
+    """X * log(y), zero where x is zero."""
     left, right = number(x), number(y)
     if left == 0.0:
         return 0.0
@@ -191,7 +189,7 @@ def xlogy(x: Number, y: Number) -> Number:
 
 
 def xlog1py(x: Number, y: Number) -> Number:
-    """x * log(1 + y), zero where x is zero."""
+    """X * log(1 + y), zero where x is zero."""
     left, right = number(x), number(y)
     if left == 0.0:
         return 0.0
@@ -220,14 +218,21 @@ def sum_last(x: Value, count: int = 1) -> Value:
     return apply("sum", x, axis=tuple(range(-count, 0))) if count else x
 
 
+def filled(x: Number, shape: Shape) -> Value:
+    """A value repeated to a shape; a constant is repeated at once."""
+    value = lift(x)
+    if value.shape == shape:
+        return value
+    constant = number(value)
+    return apply("broadcast_to", value, shape=shape) if constant is None else lift(np.full(shape, constant))
+
+
 def sum_as(x: Number, shape: Shape, count: int) -> Number:
     """Sum over the last `count` axes of `shape`, to which `x` broadcasts."""
     size = math.prod(shape[len(shape) - count :])
     if not isinstance(x, Value) or not x.shape:
         return mul(x, float(size))
-    if count and x.shape != shape:
-        x = apply("broadcast_to", x, shape=shape)
-    return sum_last(x, count)
+    return sum_last(filled(x, shape), count) if count else x
 
 
 def last(x: Value, index: int | slice) -> Value:
@@ -251,7 +256,7 @@ def matvec(matrix: Value, vector: Value) -> Value:
 
 
 def solve_lower(matrix: Value, vector: Value, transposed: bool = False) -> Value:
-    """x with L x = vector (or its transpose, L' x = vector) for a lower triangular L and vectors on the last axis."""
+    """X with L x = vector (or its transpose, L' x = vector) for a lower triangular L and vectors on the last axis."""
     system = swap_last(matrix) if transposed else matrix
     if matrix.ndim == 2 and vector.ndim > 1:
         # One matrix for many vectors: they become columns, so that the matrix is not repeated.
@@ -265,12 +270,13 @@ def pick(table: Value, index: Value) -> Value:
     """The entry of the last axis that an integer value names."""
     if table.ndim == 1:
         return apply("take", table, index)
-    return last(apply("take_along", _lead(table, index.ndim + 1), index[..., None]), 0)
+    return last(apply("take_along", lead(table, index.ndim + 1), index[..., None]), 0)
 
 
-def _lead(table: Value, rank: int) -> Value:
-    missing = rank - table.ndim
-    return apply("reshape", table, shape=(1,) * missing + table.shape) if missing > 0 else table
+def lead(x: Value, rank: int) -> Value:
+    """A value with axes of size one in front, up to a rank."""
+    missing = rank - x.ndim
+    return x[(None,) * missing] if missing > 0 else x
 
 
 def pick_static(x: Value, index: np.ndarray) -> Value:
@@ -291,8 +297,10 @@ def member(support: Support, value: Value) -> Value | None:
     bounds = support.bounds
     whole = None if value.dtype != "float" else apply("equal", apply("floor", value), value)
     match support.kind:
-        case "real":
+        case "real" | "real_vector" | "real_matrix":
             return None
+        case "positive_vector":
+            return apply("all", value > 0.0, axis=(-1,))
         case "positive":
             return value > 0.0
         case "nonnegative":
@@ -324,7 +332,8 @@ def member(support: Support, value: Value) -> Value | None:
             return apply("all", last(value, slice(1, None)) > last(value, slice(None, -1)), axis=(-1,))
         case "lower_cholesky" | "corr_cholesky" | "positive_definite":
             return apply("all", apply("diagonal", value) > 0.0, axis=(-1,))
-    raise KeyError(support.kind)
+        case _:
+            raise KeyError(support.kind)
 
 
 def _both(a: Value, b: Value | None) -> Value:

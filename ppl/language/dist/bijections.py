@@ -48,7 +48,7 @@ class Bijection(ABC):
         self.static = static
         self._settle()
 
-    def _settle(self) -> None:
+    def _settle(self) -> None:  # noqa: B027 - most bijections have nothing to derive
         """Derive what follows from the parts."""
 
     @abstractmethod

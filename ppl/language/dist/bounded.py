@@ -1,14 +1,14 @@
-"""Families over intervals and simplices."""
+"""Families over intervals, of real or whole numbers, and over simplices."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from ppl.errors import ShapeError, SupportError, user_location
 from ppl.program import supports
 from ppl.program.distributions import Distribution, NoiseSource
 from ppl.program.ops import apply
-from ppl.program.supports import Support, positive, positive_vector, real, simplex, unit_interval
+from ppl.program.supports import Support, integer, positive, positive_vector, real, simplex, unit_interval
 from ppl.program.values import Shape, Value, lift
 
 from . import algebra as al
@@ -42,7 +42,7 @@ class Uniform(Distribution):
         high: upper bound, above `low`.
     """
 
-    parameters = {"low": real, "high": real}
+    parameters: ClassVar[dict[str, Support]] = {"low": real, "high": real}
 
     def __init__(self, low: Any = 0.0, high: Any = 1.0) -> None:
         super().__init__({"low": low, "high": high})
@@ -86,6 +86,52 @@ class Uniform(Distribution):
         return lift(mul(1.0 / 12.0, square(self.width)))
 
 
+class DiscreteUniform(Distribution):
+    """Uniform distribution over the integers between two bounds, both included.
+
+    Args:
+        low: least value.
+        high: greatest value, above `low`.
+    """
+
+    parameters: ClassVar[dict[str, Support]] = {"low": integer, "high": integer}
+    dtype = "int"
+    reparameterized = False
+
+    def __init__(self, low: Any = 0, high: Any = 1) -> None:
+        super().__init__({"low": low, "high": high})
+        check_order("DiscreteUniform", self.params["low"], self.params["high"])
+
+    @property
+    def support(self) -> Support:
+        """Integers between the bounds."""
+        return supports.integer_interval(self.params["low"], self.params["high"])
+
+    @property
+    def size(self) -> Number:
+        """Number of values."""
+        return add(sub(self.params["high"], self.params["low"]), 1.0)
+
+    def element_log_prob(self, value: Value) -> Value:
+        """-log(number of values) inside."""
+        return al.inside(self, value, lambda _: neg(log(self.size)), lift(self.params["low"]))
+
+    def draw(self, noise: NoiseSource) -> Value:
+        """Low + whole part of uniform noise times the number of values."""
+        steps = apply("floor", mul(noise.uniform(self.event_shape), self.size))
+        # Rounding can carry noise just below 1 to the size itself.
+        steps = apply("minimum", steps, sub(self.size, 1.0))
+        return apply("astype", add(self.params["low"], steps), dtype="int")
+
+    def element_mean(self) -> Value:
+        """The midpoint."""
+        return lift(mul(0.5, add(self.params["low"], self.params["high"])))
+
+    def element_variance(self) -> Value:
+        """(size**2 - 1) / 12."""
+        return lift(mul(1.0 / 12.0, sub(square(self.size), 1.0)))
+
+
 class Beta(Distribution):
     """Beta distribution.
 
@@ -94,7 +140,7 @@ class Beta(Distribution):
         concentration0: weight of zero, positive.
     """
 
-    parameters = {"concentration1": positive, "concentration0": positive}
+    parameters: ClassVar[dict[str, Support]] = {"concentration1": positive, "concentration0": positive}
 
     def __init__(self, concentration1: Any, concentration0: Any) -> None:
         super().__init__({"concentration1": concentration1, "concentration0": concentration0})
@@ -135,7 +181,7 @@ class Dirichlet(Distribution):
         concentration: vector of weights, positive; the mean is the weights over their sum.
     """
 
-    parameters = {"concentration": positive_vector}
+    parameters: ClassVar[dict[str, Support]] = {"concentration": positive_vector}
     event_rank = 1
 
     def __init__(self, concentration: Any) -> None:
@@ -170,7 +216,8 @@ class Dirichlet(Distribution):
 
     def draw(self, noise: NoiseSource) -> Value:
         """The backend's own draw, differentiable in the concentration."""
-        return noise.native("dirichlet", al.reals(*self.params.values()), self.event_shape, "float")
+        concentration = al.lead(self.params["concentration"], len(self.event_shape))
+        return noise.native("dirichlet", al.reals(concentration), self.event_shape, "float")
 
     def element_mean(self) -> Value:
         """Concentration over its sum."""

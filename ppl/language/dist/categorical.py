@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from ppl.errors import ModelError, ShapeError, user_location
 from ppl.program import supports
@@ -65,7 +65,7 @@ class Categorical(Categories):
         logits: vector of log weights, normalised here; in place of `probs`.
     """
 
-    parameters = {"probs": simplex, "logits": real_vector}
+    parameters: ClassVar[dict[str, Support]] = {"probs": simplex, "logits": real_vector}
 
     def __init__(self, probs: Any = None, logits: Any = None) -> None:
         al.exactly_one("Categorical", probs=probs, logits=logits)
@@ -99,7 +99,7 @@ class OneHotCategorical(Categories):
         logits: vector of log weights, normalised here; in place of `probs`.
     """
 
-    parameters = {"probs": simplex, "logits": real_vector}
+    parameters: ClassVar[dict[str, Support]] = {"probs": simplex, "logits": real_vector}
     event_rank = 1
 
     def __init__(self, probs: Any = None, logits: Any = None) -> None:
@@ -142,7 +142,11 @@ class Multinomial(Categories):
         logits: vector of log weights, normalised here; in place of `probs`.
     """
 
-    parameters = {"total_count": nonnegative_integer, "probs": simplex, "logits": real_vector}
+    parameters: ClassVar[dict[str, Support]] = {
+        "total_count": nonnegative_integer,
+        "probs": simplex,
+        "logits": real_vector,
+    }
     positional = 1
     event_rank = 1
 
@@ -182,7 +186,8 @@ class Multinomial(Categories):
 
     def draw(self, noise: NoiseSource) -> Value:
         """The backend's own draw."""
-        return noise.native("multinomial", (self.params["total_count"], self.probs), self.event_shape, "int")
+        probs = al.lead(self.probs, len(self.event_shape))
+        return noise.native("multinomial", (self.params["total_count"], probs), self.event_shape, "int")
 
     def element_mean(self) -> Value:
         """Total times probabilities."""

@@ -51,4 +51,5 @@ def biject_to(support: Support) -> Bijection:
             return CorrCholesky()
         case "positive_definite":
             return PositiveDefinite()
-    raise SupportError(f"no bijection onto {support} is known.", declared_at=user_location())
+        case _:
+            raise SupportError(f"no bijection onto {support} is known.", declared_at=user_location())

@@ -50,7 +50,7 @@ class LocationScale(Distribution):
         tail: "symmetric" if the standard form is symmetric about zero, which is what truncation needs.
     """
 
-    parameters = {"loc": real, "scale": positive}
+    parameters: ClassVar[dict[str, Support]] = {"loc": real, "scale": positive}
     tail: ClassVar[str] = "symmetric"
 
     def __init__(self, loc: Any = 0.0, scale: Any = 1.0) -> None:
@@ -211,6 +211,10 @@ class Laplace(LocationScale):
 
     def standard_log_cdf(self, z: Value) -> Number:
         """Z - log 2 below zero."""
+        constant = al.number(z)
+        if constant is not None:
+            tail = 0.5 * math.exp(-abs(constant))
+            return math.log(tail) if constant < 0.0 else math.log1p(-tail)
         return al.where(z < 0.0, add(z, -al.LOG_2), al.log1p(mul(-0.5, al.exp(neg(abs(z))))))
 
     def standard_icdf(self, probability: Value) -> Number:
@@ -305,7 +309,7 @@ class StudentT(LocationScale):
         scale: positive.
     """
 
-    parameters = {"df": positive, "loc": real, "scale": positive}
+    parameters: ClassVar[dict[str, Support]] = {"df": positive, "loc": real, "scale": positive}
     positional = 3
 
     def __init__(self, df: Any, loc: Any = 0.0, scale: Any = 1.0) -> None:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from ppl.errors import ModelError, user_location
 from ppl.program import supports
 from ppl.program.distributions import Distribution, NoiseSource
 from ppl.program.ops import apply
-from ppl.program.supports import Support, boolean, integer, nonnegative_integer, positive, real, unit_interval
+from ppl.program.supports import Support, boolean, nonnegative_integer, positive, real, unit_interval
 from ppl.program.values import Value, lift
 
 from . import algebra as al
 from .algebra import Number, add, betaln, div, lgamma, log, log1p, mul, neg, square, sub
-from .bounded import check_order
 
 
 class Odds(Distribution):
@@ -54,7 +53,7 @@ class Bernoulli(Odds):
         logits: log odds of 1, in place of `probs`.
     """
 
-    parameters = {"probs": unit_interval, "logits": real}
+    parameters: ClassVar[dict[str, Support]] = {"probs": unit_interval, "logits": real}
 
     def __init__(self, probs: Any = None, logits: Any = None) -> None:
         al.exactly_one("Bernoulli", probs=probs, logits=logits)
@@ -98,7 +97,7 @@ class Geometric(Odds):
         logits: log odds of success, in place of `probs`.
     """
 
-    parameters = {"probs": unit_interval, "logits": real}
+    parameters: ClassVar[dict[str, Support]] = {"probs": unit_interval, "logits": real}
 
     def __init__(self, probs: Any = None, logits: Any = None) -> None:
         al.exactly_one("Geometric", probs=probs, logits=logits)
@@ -143,7 +142,11 @@ class Binomial(Odds):
         logits: log odds of success, in place of `probs`.
     """
 
-    parameters = {"total_count": nonnegative_integer, "probs": unit_interval, "logits": real}
+    parameters: ClassVar[dict[str, Support]] = {
+        "total_count": nonnegative_integer,
+        "probs": unit_interval,
+        "logits": real,
+    }
     positional = 1
 
     def __init__(self, total_count: Any, probs: Any = None, logits: Any = None) -> None:
@@ -190,7 +193,11 @@ class BetaBinomial(Distribution):
         total_count: number of trials.
     """
 
-    parameters = {"concentration1": positive, "concentration0": positive, "total_count": nonnegative_integer}
+    parameters: ClassVar[dict[str, Support]] = {
+        "concentration1": positive,
+        "concentration0": positive,
+        "total_count": nonnegative_integer,
+    }
     positional = 3
     dtype = "int"
     reparameterized = False
@@ -241,7 +248,7 @@ class Poisson(Distribution):
         rate: expected count, not negative.
     """
 
-    parameters = {"rate": supports.nonnegative}
+    parameters: ClassVar[dict[str, Support]] = {"rate": supports.nonnegative}
     dtype = "int"
     reparameterized = False
 
@@ -287,7 +294,7 @@ class NegativeBinomial(Odds):
         concentration: positive; the variance is mean + mean**2 / concentration.
     """
 
-    parameters = {
+    parameters: ClassVar[dict[str, Support]] = {
         "total_count": positive,
         "probs": unit_interval,
         "logits": real,
@@ -307,7 +314,7 @@ class NegativeBinomial(Odds):
     ) -> None:
         al.exactly_one("NegativeBinomial", probs=probs, logits=logits, mean=mean)
         size = {"total_count": total_count, "concentration": concentration}
-        if mean is None and concentration is not None or mean is not None and total_count is not None:
+        if (mean is None and concentration is not None) or (mean is not None and total_count is not None):
             raise ModelError(
                 "NegativeBinomial takes total_count with probs or logits, or mean with concentration.",
                 declared_at=user_location(),
@@ -360,49 +367,3 @@ class NegativeBinomial(Odds):
     def element_variance(self) -> Value:
         """Mean * (1 + odds)."""
         return lift(mul(mul(self.failures, self.odds), add(1.0, self.odds)))
-
-
-class DiscreteUniform(Distribution):
-    """Uniform distribution over the integers between two bounds, both included.
-
-    Args:
-        low: least value.
-        high: greatest value, above `low`.
-    """
-
-    parameters = {"low": integer, "high": integer}
-    dtype = "int"
-    reparameterized = False
-
-    def __init__(self, low: Any = 0, high: Any = 1) -> None:
-        super().__init__({"low": low, "high": high})
-        check_order("DiscreteUniform", self.params["low"], self.params["high"])
-
-    @property
-    def support(self) -> Support:
-        """Integers between the bounds."""
-        return supports.integer_interval(self.params["low"], self.params["high"])
-
-    @property
-    def size(self) -> Number:
-        """Number of values."""
-        return add(sub(self.params["high"], self.params["low"]), 1.0)
-
-    def element_log_prob(self, value: Value) -> Value:
-        """-log(number of values) inside."""
-        return al.inside(self, value, lambda _: neg(log(self.size)), lift(self.params["low"]))
-
-    def draw(self, noise: NoiseSource) -> Value:
-        """Low + whole part of uniform noise times the number of values."""
-        steps = apply("floor", mul(noise.uniform(self.event_shape), self.size))
-        # Rounding can carry noise just below 1 to the size itself.
-        steps = apply("minimum", steps, sub(self.size, 1.0))
-        return apply("astype", add(self.params["low"], steps), dtype="int")
-
-    def element_mean(self) -> Value:
-        """The midpoint."""
-        return lift(mul(0.5, add(self.params["low"], self.params["high"])))
-
-    def element_variance(self) -> Value:
-        """(size**2 - 1) / 12."""
-        return lift(mul(1.0 / 12.0, sub(square(self.size), 1.0)))

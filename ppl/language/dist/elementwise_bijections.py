@@ -82,7 +82,8 @@ def _ends(support: Support) -> tuple[Number | None, Number | None]:
             return 0.0, None
         case "unit_interval":
             return 0.0, 1.0
-    return support.bounds[0], support.bounds[1]
+        case _:
+            return support.bounds[0], support.bounds[1]
 
 
 def named_interval(low: Number | None, high: Number | None) -> Support:
@@ -272,7 +273,8 @@ class Power(Monotone):
             case "interval":
                 ends = [self.forward(b) for b in support.bounds]
                 return supports.interval(*(reversed(ends) if falling else ends))
-        return Bijection.image(self, support)
+            case _:
+                return Bijection.image(self, support)
 
 
 class Interval(Monotone):

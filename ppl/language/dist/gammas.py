@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 from ppl.program.distributions import Distribution, NoiseSource
 from ppl.program.ops import apply
@@ -28,7 +28,7 @@ class Gamma(Distribution):
         rate: inverse scale, positive; the mean is concentration / rate.
     """
 
-    parameters = {"concentration": positive, "rate": positive}
+    parameters: ClassVar[dict[str, Support]] = {"concentration": positive, "rate": positive}
 
     def __init__(self, concentration: Any, rate: Any = 1.0) -> None:
         super().__init__({"concentration": concentration, "rate": rate})
@@ -45,7 +45,12 @@ class Gamma(Distribution):
 
     def draw(self, noise: NoiseSource) -> Value:
         """A standard gamma draw over the rate."""
-        return lift(div(noise.native("gamma", al.reals(self.params["concentration"]), self.event_shape, "float"), self.params["rate"]))
+        return lift(
+            div(
+                noise.native("gamma", al.reals(self.params["concentration"]), self.event_shape, "float"),
+                self.params["rate"],
+            )
+        )
 
     def element_mean(self) -> Value:
         """Concentration / rate."""
@@ -63,7 +68,7 @@ class Chi2(Distribution):
         df: degrees of freedom, positive.
     """
 
-    parameters = {"df": positive}
+    parameters: ClassVar[dict[str, Support]] = {"df": positive}
 
     def __init__(self, df: Any) -> None:
         super().__init__({"df": df})
@@ -98,7 +103,7 @@ class InverseGamma(Distribution):
         rate: rate of the gamma variable, which is the scale of this one; positive.
     """
 
-    parameters = {"concentration": positive, "rate": positive}
+    parameters: ClassVar[dict[str, Support]] = {"concentration": positive, "rate": positive}
 
     def __init__(self, concentration: Any, rate: Any = 1.0) -> None:
         super().__init__({"concentration": concentration, "rate": rate})

@@ -56,7 +56,7 @@ def kl_divergence(q: Distribution, p: Distribution) -> Value | None:
     if rule is None:
         return None
     # The rule's terms are per element of the family with more event axes in one draw.
-    return (q if q.event_rank >= p.event_rank else p)._total(lift(rule(q, p)))
+    return (q if q.event_rank >= p.event_rank else p).total(lift(rule(q, p)))
 
 
 _NO_NOISE: Any = None  # a Delta draws nothing
@@ -99,9 +99,7 @@ def _gamma_form(q: Gamma | InverseGamma | Exponential) -> tuple[Number, Number]:
 def _gamma(q: Any, p: Any) -> Number:
     (a, r), (b, s) = _gamma_form(q), _gamma_form(p)
     shapes: Number = 0.0 if a is b else mul(sub(a, b), apply("digamma", a))
-    return add(
-        shapes, neg(lgamma(a)), lgamma(b), mul(b, log(r)), neg(mul(b, log(s))), mul(a, sub(div(s, r), 1.0))
-    )
+    return add(shapes, neg(lgamma(a)), lgamma(b), mul(b, log(r)), neg(mul(b, log(s))), mul(a, sub(div(s, r), 1.0)))
 
 
 def _exponential(q: Exponential, p: Exponential) -> Number:
@@ -143,8 +141,7 @@ def _relative(a: Number, b: Number) -> Number:
 def _categorical(q: Categorical, p: Categorical) -> Number:
     if "logits" in q.params:
         return sum_last(q.probs * (q.log_probs - p.log_probs))
-    other = p.params["probs"] if "probs" in p.params else p.probs
-    return sum_last(lift(_relative(q.params["probs"], other)))
+    return sum_last(lift(_relative(q.probs, p.probs)))
 
 
 def _poisson(q: Poisson, p: Poisson) -> Number:

@@ -51,7 +51,7 @@ class StickBreaking(FromReals):
         n = y.shape[-1]
         tails = apply("flip", apply("cumsum", apply("flip", y, axis=(-1,)), axis=(-1,)), axis=(-1,))
         odds = al.sub(log(al.last(y, slice(None, n - 1))), log(al.last(tails, slice(1, None))))
-        return odds + _pieces_left(n)
+        return lift(odds) + _pieces_left(n)
 
     def log_abs_det(self, x: Value, y: Value) -> Number:
         """Log determinant of the first n - 1 entries."""
@@ -212,7 +212,7 @@ class CorrCholesky(Triangular):
         return share * exp(before)
 
     def inverse(self, y: Value) -> Value:
-        """atanh of each entry over the length that its row has left."""
+        """Atanh of each entry over the length that its row has left."""
         below = apply("tril", y) * np.tril(np.ones(y.shape[-2:]), -1)
         squares = apply("square", y)
         # Rows have length one, so what is left at an entry is the sum of the squares from there to the diagonal.

@@ -10,7 +10,7 @@ from ppl.errors import ModelError, ShapeError, SupportError, user_location
 from ppl.program.distributions import Distribution, NoiseSource
 from ppl.program.ops import apply
 from ppl.program.supports import Support
-from ppl.program.values import Shape, Value, lift
+from ppl.program.values import Value, lift
 
 from . import algebra as al
 from .algebra import add
@@ -129,7 +129,7 @@ class MixtureSameFamily(Mixed):
         spread = apply("reshape", value, shape=(*lead, 1, *value.shape[value.ndim - rank :]))
         terms = components.element_log_prob(spread)
         wanted = (*lead, *components.element_shape)
-        return lift(al.sum_as(_filled(terms, wanted), wanted, rank - components.event_rank))
+        return lift(al.sum_as(al.filled(terms, wanted), wanted, rank - components.event_rank))
 
     def _guarded(self, components: Distribution) -> Distribution:
         # Inside the common support a value may still lie outside one component's bounds.
@@ -217,11 +217,11 @@ class Mixture(Mixed):
 
     def component_log_prob(self, value: Value) -> Value:
         """Log density of each element under each component; components on the last axis."""
-        columns = []
+        columns: list[Value] = []
         for component in self.components:
             component = component if self.checked else component.unchecked()
             shape = (*self.element_shape, *component.element_shape)
-            terms = _filled(component.element_log_prob(value), shape)
+            terms = al.filled(component.element_log_prob(value), shape)
             columns.append(lift(al.sum_as(terms, shape, self.event_rank - component.event_rank)))
         return apply("stack", *columns, axis=-1)
 
@@ -249,7 +249,3 @@ def _agree(a: Support, b: Support) -> bool:
     # Zero itself has no mass.
     closed = {"nonnegative": "positive"}
     return Support(closed.get(a.kind, a.kind), a.bounds) == Support(closed.get(b.kind, b.kind), b.bounds)
-
-
-def _filled(terms: Value, shape: Shape) -> Value:
-    return terms if terms.shape == shape else apply("broadcast_to", terms, shape=shape)

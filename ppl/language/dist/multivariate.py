@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from operator import index
+from typing import Any, ClassVar
 
 import numpy as np
 
-from ppl.errors import ShapeError, user_location
+from ppl.errors import ShapeError, SymbolicValueError, user_location
 from ppl.program import supports
 from ppl.program.distributions import Distribution, NoiseSource
 from ppl.program.ops import apply
@@ -24,10 +25,7 @@ def _squared(x: Value) -> Value:
 
 def _vector(loc: Value, size: int) -> Value:
     """A location given as one number, as a vector."""
-    if loc.shape:
-        return loc
-    number = al.number(loc)
-    return apply("broadcast_to", loc, shape=(size,)) if number is None else lift(np.full(size, number))
+    return loc if loc.shape else al.filled(loc, (size,))
 
 
 class MultivariateNormal(Distribution):
@@ -40,7 +38,7 @@ class MultivariateNormal(Distribution):
         scale_tril: lower Cholesky factor of the covariance; the cheapest of the three.
     """
 
-    parameters = {
+    parameters: ClassVar[dict[str, Support]] = {
         "loc": real_vector,
         "covariance_matrix": supports.positive_definite,
         "precision_matrix": supports.positive_definite,
@@ -174,7 +172,11 @@ class LowRankMultivariateNormal(Distribution):
         cov_diag: vector of n positive variances.
     """
 
-    parameters = {"loc": real_vector, "cov_factor": real_matrix, "cov_diag": positive_vector}
+    parameters: ClassVar[dict[str, Support]] = {
+        "loc": real_vector,
+        "cov_factor": real_matrix,
+        "cov_diag": positive_vector,
+    }
     positional = 3
     event_rank = 1
 
@@ -244,15 +246,21 @@ class LKJCholesky(Distribution):
     extended onion method.
     """
 
-    parameters = {"concentration": positive}
+    parameters: ClassVar[dict[str, Support]] = {"concentration": positive}
     event_rank = 2
 
-    def __init__(self, dimension: int, concentration: Any = 1.0) -> None:
-        if isinstance(dimension, bool) or not isinstance(dimension, (int, np.integer)) or dimension < 2:
+    def __init__(self, dimension: Any, concentration: Any = 1.0) -> None:
+        try:
+            size = index(dimension)
+        except (TypeError, SymbolicValueError):
+            size = 0
+        if size < 2:
             raise ShapeError(
-                "LKJCholesky needs a constant dimension of at least 2.", declared_at=user_location(), got=repr(dimension)
+                "LKJCholesky needs a constant dimension of at least 2.",
+                declared_at=user_location(),
+                got=repr(dimension),
             )
-        super().__init__({"concentration": concentration}, dimension=int(dimension))
+        super().__init__({"concentration": concentration}, dimension=size)
 
     @property
     def dimension(self) -> int:
@@ -295,7 +303,10 @@ class LKJCholesky(Distribution):
         eta = self.params["concentration"][..., None]
         # Row i holds i entries below the diagonal; their squared length is Beta(i / 2, eta + (n - 1 - i) / 2).
         length = noise.native(
-            "beta", (lift(0.5 * rows), lift(add(eta, lift(0.5 * (n - 1 - rows))))), (*self.element_shape, n - 1), "float"
+            "beta",
+            (lift(0.5 * rows), lift(add(eta, lift(0.5 * (n - 1 - rows))))),
+            (*self.element_shape, n - 1),
+            "float",
         )
         normal = noise.normal((*self.event_shape[:-2], n - 1, n - 1))
         below = apply("tril", normal)

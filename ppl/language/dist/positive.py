@@ -24,7 +24,7 @@ class LogNormal(Distribution):
         scale: standard deviation of the logarithm, positive.
     """
 
-    parameters = {"loc": real, "scale": positive}
+    parameters: ClassVar[dict[str, Support]] = {"loc": real, "scale": positive}
     tail: ClassVar[str] = "symmetric"
 
     def __init__(self, loc: Any = 0.0, scale: Any = 1.0) -> None:
@@ -52,9 +52,7 @@ class LogNormal(Distribution):
         """A draw, and its log density from the noise."""
         z = noise.normal(self.event_shape)
         logarithm = al.shift(z, self.params["loc"], self.params["scale"])
-        return lift(exp(logarithm)), lift(
-            add(normal_log_prob(z), neg(log(self.params["scale"])), neg(logarithm))
-        )
+        return lift(exp(logarithm)), lift(add(normal_log_prob(z), neg(log(self.params["scale"])), neg(logarithm)))
 
     def to_standard(self, value: Number) -> Number:
         """(log(value) - loc) / scale."""
@@ -101,7 +99,7 @@ class LogNormal(Distribution):
 class Half(Distribution):
     """The absolute value of a symmetric variable with location zero."""
 
-    parameters = {"scale": positive}
+    parameters: ClassVar[dict[str, Support]] = {"scale": positive}
 
     def __init__(self, scale: Any = 1.0) -> None:
         super().__init__({"scale": scale})
@@ -210,7 +208,7 @@ class HalfStudentT(Half):
         scale: positive.
     """
 
-    parameters = {"df": positive, "scale": positive}
+    parameters: ClassVar[dict[str, Support]] = {"df": positive, "scale": positive}
 
     def __init__(self, df: Any, scale: Any = 1.0) -> None:
         Distribution.__init__(self, {"df": df, "scale": scale})

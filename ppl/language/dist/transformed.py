@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any, ClassVar, Self, cast
 
 from ppl.errors import ModelError, ShapeError, user_location
 from ppl.program.distributions import Distribution, NoiseSource
@@ -41,8 +41,10 @@ class Transformed(Distribution):
         bijections: one or more, the first applied first; a list is accepted as well.
     """
 
-    def __init__(self, base: Distribution, *bijections: Bijection | list[Bijection]) -> None:
-        flat = [b for item in bijections for b in (item if isinstance(item, list | tuple) else [item])]
+    def __init__(self, base: Any, *bijections: Any) -> None:
+        flat: list[Any] = []
+        for item in bijections:
+            flat += cast("list[Any]", item) if isinstance(item, list | tuple) else [item]
         wrong = next((b for b in flat if not isinstance(b, Bijection)), None)
         if not isinstance(base, Distribution) or wrong is not None or not flat:
             raise ModelError(
@@ -137,7 +139,7 @@ class Transformed(Distribution):
     def _stand_in(self, shape: Shape) -> Value:
         bijection = self.bijection
         core = bijection.inverse_shape(shape)
-        return bijection.forward(apply("broadcast_to", lift(_inner_point(self.base.support)), shape=core))
+        return bijection.forward(al.filled(_inner_point(self.base.support), core))
 
     def _density(self, y: Value) -> Number:
         bijection, base = self.bijection, self.wide_base.unchecked()
@@ -203,7 +205,8 @@ def _inner_point(support: Support) -> Number:
             return add(bounds[0], -1.0)
         case "real" | "real_vector" | "real_matrix":
             return 0.0
-    return 0.5
+        case _:
+            return 0.5
 
 
 class Delta(Distribution):
@@ -214,7 +217,7 @@ class Delta(Distribution):
         log_density: log density there in nats, one number; 0 for a probability, or what a bijection leaves behind.
     """
 
-    parameters = {"value": real, "log_density": real}
+    parameters: ClassVar[dict[str, Support]] = {"value": real, "log_density": real}
     positional = 1
 
     def __init__(self, value: Any, log_density: Any = 0.0) -> None:
@@ -231,12 +234,16 @@ class Delta(Distribution):
                 remedy="Sum it over the event.",
             )
         self.event_rank = value.ndim
-        self.event_shape = value.shape
+        self.event_shape = value.shape  # one draw, however many axes it has
         self.dtype = value.dtype
         self.reparameterized = value.dtype == "float"
 
     def _check_parameters(self) -> None:
         """Any value will do."""
+
+    def parameter_rank(self, name: str) -> int:
+        """All axes of the value belong to one draw."""
+        return self.params["value"].ndim if name == "value" else 0
 
     @property
     def support(self) -> Support:
@@ -256,8 +263,7 @@ class Delta(Distribution):
 
     def draw(self, noise: NoiseSource) -> Value:
         """The value."""
-        value = self.params["value"]
-        return value if value.shape == self.event_shape else apply("broadcast_to", value, shape=self.event_shape)
+        return al.filled(self.params["value"], self.event_shape)
 
     def element_mean(self) -> Value:
         """The value."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 from ppl.errors import ModelError, ShapeError, SupportError, user_location
 from ppl.program.distributions import Distribution, NoiseSource
@@ -95,7 +95,8 @@ class Truncation(Distribution):
                 return lift(add(support.bounds[0], 1.0))
             case "less_than":
                 return lift(add(support.bounds[0], -1.0))
-        return lift(0.0)
+            case _:
+                return lift(0.0)
 
     def draw(self, noise: NoiseSource) -> Value:
         """Quantile of noise that is uniform on the mass between the bounds."""
@@ -163,7 +164,7 @@ class TruncatedNormal(Truncation):
         high: upper bound, or None.
     """
 
-    parameters = {"loc": real, "scale": positive, "low": real, "high": real}
+    parameters: ClassVar[dict[str, Support]] = {"loc": real, "scale": positive, "low": real, "high": real}
 
     def __init__(self, loc: Any = 0.0, scale: Any = 1.0, *, low: Any = None, high: Any = None) -> None:
         super().__init__({"loc": loc, "scale": scale, "low": _finite(low), "high": _finite(high)})
@@ -201,7 +202,7 @@ class Truncated(Truncation):
         high: upper bound, or None.
     """
 
-    parameters = {"low": real, "high": real}
+    parameters: ClassVar[dict[str, Support]] = {"low": real, "high": real}
     positional = 0
 
     def __init__(self, base: Distribution, low: Any = None, high: Any = None) -> None:

@@ -57,7 +57,7 @@ class Exponential(Waiting):
         rate: events per unit, positive; the mean is 1 / rate.
     """
 
-    parameters = {"rate": positive}
+    parameters: ClassVar[dict[str, Support]] = {"rate": positive}
 
     def __init__(self, rate: Any = 1.0) -> None:
         super().__init__({"rate": rate})
@@ -106,7 +106,7 @@ class Weibull(Waiting):
         concentration: shape, positive; above 1 the hazard rises.
     """
 
-    parameters = {"scale": positive, "concentration": positive}
+    parameters: ClassVar[dict[str, Support]] = {"scale": positive, "concentration": positive}
 
     def __init__(self, scale: Any, concentration: Any) -> None:
         super().__init__({"scale": scale, "concentration": concentration})
@@ -158,7 +158,7 @@ class Pareto(Waiting):
         alpha: exponent of the survival function, positive.
     """
 
-    parameters = {"scale": positive, "alpha": positive}
+    parameters: ClassVar[dict[str, Support]] = {"scale": positive, "alpha": positive}
 
     def __init__(self, scale: Any, alpha: Any) -> None:
         super().__init__({"scale": scale, "alpha": alpha})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 from ppl.errors import ModelError, ShapeError, user_location
 from ppl.program.distributions import Distribution, NoiseSource
@@ -71,10 +71,10 @@ class ZeroInflated(Inflation):
         gate: probability of an extra zero.
     """
 
-    parameters = {"gate": unit_interval}
+    parameters: ClassVar[dict[str, Support]] = {"gate": unit_interval}
     positional = 0
 
-    def __init__(self, base: Distribution, gate: Any) -> None:
+    def __init__(self, base: Any, gate: Any) -> None:
         if not isinstance(base, Distribution) or not base.support.discrete or base.event_rank:
             raise ModelError(
                 "ZeroInflated needs a base over counts.",
@@ -109,7 +109,7 @@ class ZeroInflatedPoisson(Inflation):
         gate: probability of an extra zero.
     """
 
-    parameters = {"rate": nonnegative, "gate": unit_interval}
+    parameters: ClassVar[dict[str, Support]] = {"rate": nonnegative, "gate": unit_interval}
     positional = 1
 
     def __init__(self, rate: Any, gate: Any) -> None:
@@ -133,7 +133,7 @@ class ZeroInflatedNegativeBinomial(Inflation):
         gate: probability of an extra zero.
     """
 
-    parameters = {
+    parameters: ClassVar[dict[str, Support]] = {
         "total_count": positive,
         "probs": unit_interval,
         "logits": real,

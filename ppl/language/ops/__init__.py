@@ -39,9 +39,9 @@ from .elementwise import isnan as isnan
 from .elementwise import less as less
 from .elementwise import less_equal as less_equal
 from .elementwise import log as log
-from .elementwise import log10 as log10
 from .elementwise import log1p as log1p
 from .elementwise import log2 as log2
+from .elementwise import log10 as log10
 from .elementwise import logaddexp as logaddexp
 from .elementwise import logical_and as logical_and
 from .elementwise import logical_not as logical_not
@@ -223,9 +223,9 @@ __all__ = [
     "lgamma",
     "linspace",
     "log",
-    "log10",
     "log1p",
     "log2",
+    "log10",
     "log_ndtr",
     "log_sigmoid",
     "log_softmax",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -98,4 +98,6 @@ def asarray(items: Any, dtype: str | None = None) -> Value:
 
 
 def _holds_values(items: Any) -> bool:
-    return isinstance(items, list | tuple) and any(isinstance(i, Value) or _holds_values(i) for i in items)
+    if not isinstance(items, list | tuple):
+        return False
+    return any(isinstance(i, Value) or _holds_values(i) for i in cast("Sequence[Any]", items))

@@ -81,7 +81,7 @@ def einsum(pattern: str, *operands: Operand) -> Value:
     unknown = set(text.partition("->")[2]) - set(text.partition("->")[0])
     if unknown:
         raise ShapeError(
-            f"einsum: index {sorted(unknown)[0]!r} of the result is in no operand.",
+            f"einsum: index {min(unknown)!r} of the result is in no operand.",
             declared_at=user_location(),
             got=repr(pattern),
         )

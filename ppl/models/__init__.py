@@ -1,0 +1,60 @@
+"""The zoo: models from the literature, each as short as in its source, and each compiled to both backends.
+
+Import what you need (`from ppl.models import vae, vae_encoder`), or read a file as an example of the language.
+"""
+
+from .autoencoders import conv_vae as conv_vae
+from .autoencoders import conv_vae_encoder as conv_vae_encoder
+from .autoencoders import cvae as cvae
+from .autoencoders import cvae_encoder as cvae_encoder
+from .autoencoders import vae as vae
+from .autoencoders import vae_encoder as vae_encoder
+from .bayesian_neural import bayesian_mlp as bayesian_mlp
+from .hierarchical import correlated_effects as correlated_effects
+from .hierarchical import partial_pooling as partial_pooling
+from .latent_factors import factor_analysis as factor_analysis
+from .latent_factors import linear_gaussian_guide as linear_gaussian_guide
+from .latent_factors import linear_gaussian_log_evidence as linear_gaussian_log_evidence
+from .latent_factors import marginal_factor_analysis as marginal_factor_analysis
+from .latent_factors import marginal_ppca as marginal_ppca
+from .latent_factors import ppca as ppca
+from .latent_factors import ppca_maximum_likelihood as ppca_maximum_likelihood
+from .linear_models import linear_regression as linear_regression
+from .linear_models import logistic_regression as logistic_regression
+from .mixtures import factored_mixture as factored_mixture
+from .mixtures import gaussian_mixture as gaussian_mixture
+from .mixtures import ordered_mixture as ordered_mixture
+from .schools import EFFECTS as EFFECTS
+from .schools import SCHOOLS as SCHOOLS
+from .schools import STANDARD_ERRORS as STANDARD_ERRORS
+from .schools import eight_schools as eight_schools
+from .schools import eight_schools_centred as eight_schools_centred
+
+__all__ = [
+    "EFFECTS",
+    "SCHOOLS",
+    "STANDARD_ERRORS",
+    "bayesian_mlp",
+    "conv_vae",
+    "conv_vae_encoder",
+    "correlated_effects",
+    "cvae",
+    "cvae_encoder",
+    "eight_schools",
+    "eight_schools_centred",
+    "factor_analysis",
+    "factored_mixture",
+    "gaussian_mixture",
+    "linear_gaussian_guide",
+    "linear_gaussian_log_evidence",
+    "linear_regression",
+    "logistic_regression",
+    "marginal_factor_analysis",
+    "marginal_ppca",
+    "ordered_mixture",
+    "partial_pooling",
+    "ppca",
+    "ppca_maximum_likelihood",
+    "vae",
+    "vae_encoder",
+]

@@ -1,0 +1,205 @@
+"""What a person does with a posterior in a notebook: densities, tables, predictions, plots."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas
+    import xarray
+
+    from .posterior import Posterior
+
+
+class Analysis:
+    """Mixin of `Posterior`; each method fetches its file when it is called, so that `import ppl` stays light."""
+
+    @property
+    def _fit(self) -> Posterior:
+        return self  # type: ignore[return-value]
+
+    # --- densities -------------------------------------------------------------------------------------------------
+
+    @functools.cached_property
+    def terms(self) -> dict[str, np.ndarray]:
+        """Log density of every site and factor at every draw, in nats, shape (chain, draw, plates...)."""
+        from .views import terms
+
+        return terms(self._fit)
+
+    def log_likelihood_dataset(self) -> xarray.Dataset:
+        """Pointwise log likelihood as one Dataset; see `log_likelihood`."""
+        from .views import density_dataset
+
+        return density_dataset(self._fit, tuple(self._fit.program.observed))
+
+    @functools.cached_property
+    def log_likelihood(self) -> dict[str, xarray.DataArray]:
+        """Log likelihood of each observed site at every draw, in nats: dims (chain, draw, plates...)."""
+        from .views import by_site
+
+        return by_site(self._fit, tuple(self._fit.program.observed))
+
+    @functools.cached_property
+    def log_prior(self) -> dict[str, xarray.DataArray]:
+        """Log density of each latent site given its parents, in nats: dims (chain, draw, plates...)."""
+        from .views import by_site
+
+        return by_site(self._fit, tuple(self._fit.program.latents))
+
+    def loo(self, var_name: str | None = None, *, pointwise: bool | None = None) -> Any:
+        """Leave-one-out cross-validation of an observed site by Pareto smoothed importance sampling.
+
+        Args:
+            var_name: the observed site, if there are several.
+            pointwise: whether to keep the value of each element; by default as arviz is set.
+
+        Returns:
+            arviz's `ELPDData`. Its elements are those of the site's plates.
+
+        Raises:
+            DataError: nothing is observed, or there are fewer than 25 draws.
+            StrategyError: a point estimate, or draws of a guide without `log_q`.
+
+        Variational and weighted draws do not come from the posterior, so each ratio is corrected by log p - log q (or
+        by the weight); taking them for posterior draws would be another estimator.
+
+        Reference: Vehtari, Gelman and Gabry (2017); Magnusson et al. (2019) for the correction.
+        """
+        from .loo import loo
+
+        return loo(self._fit, var_name, pointwise)
+
+    # --- looking at it -----------------------------------------------------------------------------------------------
+
+    def to_arviz(
+        self,
+        *,
+        log_likelihood: bool = True,
+        log_prior: bool = True,
+        predictive: bool | xarray.Dataset = False,
+        prior: bool | xarray.Dataset = False,
+        coords: Mapping[str, Sequence[Any]] | None = None,
+    ) -> Any:
+        """The fit as arviz has it: `InferenceData` on arviz 0.x, an `xarray.DataTree` from 1.0 on.
+
+        Args:
+            log_likelihood: whether to evaluate and add the pointwise log likelihood.
+            log_prior: whether to add the log prior of each latent.
+            predictive: what `predict` gave, or True to make it.
+            prior: what `ppl.simulate` gave, or True to make it.
+            coords: labels of plates and named dims.
+
+        Returns:
+            Groups posterior, sample_stats (with `lp`), log_likelihood, log_prior, observed_data, constant_data, and
+            as asked posterior_predictive (predictions, if its inputs are new), prior and prior_predictive. arviz knows
+            no weights: of a weighted fit the groups hold resampled draws, and the group `particles` the weighted ones.
+        """
+        from .views import arviz_groups
+
+        return arviz_groups(self._fit, log_likelihood, log_prior, predictive, prior, coords)
+
+    def summary(self, var_names: str | Sequence[str] | None = None, **settings: Any) -> pandas.DataFrame:
+        """Table of means, spreads and intervals by arviz, one row for each number.
+
+        Args:
+            var_names: sites; by default all.
+            settings: passed on to `arviz.summary`. `kind` is "all" for MCMC, else "stats": R-hat and effective
+                sample sizes by autocorrelation say nothing about independent or weighted draws.
+
+        Weighted fits are resampled first, systematically, with the seed of the fit; `attrs["draws"]` says so.
+        """
+        from .views import summary
+
+        return summary(self._fit, var_names, settings)
+
+    def predict(
+        self,
+        inputs: Mapping[str, Any] | None = None,
+        /,
+        *,
+        draws: int | None = None,
+        seed: int | None = None,
+        guide: Literal["auto", "guide", "model"] = "auto",
+        same_rows: bool = False,
+        factors: Literal["refuse", "ignore"] = "refuse",
+        **more_inputs: Any,
+    ) -> xarray.Dataset:
+        """Draws of the observed sites and computed values: replicates of the data, or predictions on new inputs.
+
+        Args:
+            inputs: new inputs by name, of the model or of the guide; also as keywords.
+            draws: how many posterior draws to use; by default all.
+            seed: for all noise; by default one derived from the seed of the fit.
+            guide: what draws latents in new rows: "model" is the model, given the kept latents; "guide" is the guide,
+                which must be amortised: a function of inputs that are all given; "auto" is the guide if it can.
+            same_rows: the new inputs are other values for the rows of the fit, whose latents are kept. Without it, a
+                plate whose input changed has new rows, even if their number is the same.
+            factors: what to do about a `ppl.factor` that reads what is drawn.
+            more_inputs: inputs by keyword.
+
+        Returns:
+            Dims (chain, draw, plates..., event...): observed sites drawn anew, computed values computed anew, latents
+            of new rows. Weighted fits are resampled first, into one chain.
+
+        Raises:
+            UnknownNameError: there is no such input.
+            ShapeError: the inputs do not fit the model.
+            PlateError: a parameter belongs to the rows of the fit.
+            DataError: an index points outside the fitted groups.
+            GuideError: the guide was asked for and cannot draw new rows.
+        """
+        from .prediction import predict
+
+        if seed is None:
+            # Not the seed of the fit itself: its noise is spent.
+            seed = int(np.random.SeedSequence([self._fit.seed, 1]).generate_state(1)[0] >> 1)
+        fit = self._fit
+        if draws is not None or fit.kind == "weighted":
+            fit = fit.resample(draws)
+        return predict(fit, {**(inputs or {}), **more_inputs}, seed, guide, same_rows, factors)
+
+    @property
+    def problems(self) -> list[str]:
+        """What should be looked at before this fit is believed: divergences, R-hat, k-hat, weights."""
+        from .reports import problems
+
+        return problems(self._fit)
+
+    def __repr__(self) -> str:
+        from .reports import text
+
+        return text(self._fit)
+
+    def _repr_html_(self) -> str:
+        from .reports import html
+
+        return html(self._fit)
+
+    def plot_trace(self, var_names: str | Sequence[str] | None = None, **settings: Any) -> Any:
+        """Marginal densities and traces by arviz; returns what arviz returns."""
+        from .plots import plot_trace
+
+        return plot_trace(self._fit, var_names, settings)
+
+    def plot_posterior(self, var_names: str | Sequence[str] | None = None, **settings: Any) -> Any:
+        """Marginal posterior densities by arviz; returns what arviz returns."""
+        from .plots import plot_posterior
+
+        return plot_posterior(self._fit, var_names, settings)
+
+    def plot_predictive(self, predictive: xarray.Dataset | None = None, **settings: Any) -> Any:
+        """Observed data among its posterior replicates, by arviz; `predictive` is what `predict()` gave."""
+        from .plots import plot_predictive
+
+        return plot_predictive(self._fit, predictive, settings)
+
+    def plot_objective(self, ax: Any = None, *, window: int | None = None) -> Any:
+        """The objective at each step of a variational fit, with its running mean, on matplotlib axes."""
+        from .plots import plot_objective
+
+        return plot_objective(self._fit, ax, window)

@@ -1,0 +1,258 @@
+"""Posterior prediction: replicates of the observed data, or new rows bound to the same declaration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from ppl.errors import DataError, GuideError, PlateError, ShapeError, UnknownNameError, nearest
+from ppl.program.program import Program
+from ppl.program.statements import Param, Sample
+from ppl.program.values import Value, walk
+
+from .conversion import build_dataset, plate_inputs, site_entries
+from .evaluation import CHUNK_BYTES, compiled, refuse_factors, simulated
+
+if TYPE_CHECKING:
+    import xarray
+
+    from .posterior import Posterior
+
+Source = Literal["auto", "guide", "model"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Where each latent of a prediction comes from.
+
+    Attributes:
+        program: the model on the new inputs.
+        fresh: plates whose rows are new.
+        kept: latents taken from the draws of the fit.
+        local: latents in new rows, which have to be drawn.
+        guide: the guide on the new inputs, if it draws them; else the model does.
+    """
+
+    program: Program
+    fresh: frozenset[str]
+    kept: tuple[str, ...]
+    local: tuple[str, ...]
+    guide: Program | None
+
+
+def predict(
+    fit: Posterior,
+    inputs: Mapping[str, Any],
+    seed: int,
+    source: Source = "auto",
+    same_rows: bool = False,
+    factors: str = "refuse",
+    chunk_bytes: int = CHUNK_BYTES,
+) -> xarray.Dataset:
+    """Draw what a fit predicts; see `Posterior.predict`.
+
+    Args:
+        fit: equally weighted draws.
+        inputs: new inputs of the model or the guide.
+        seed: for all noise.
+        source: what draws the latents of new rows.
+        same_rows: whether new inputs of unchanged length describe the rows of the fit.
+        factors: "refuse" or "ignore".
+        chunk_bytes: memory that intermediate results may take.
+    """
+    plan = make_plan(fit, inputs, source, same_rows)
+    total = fit.chains * fit.count
+    values = {name: fit.draws[name].reshape(total, *fit.draws[name].shape[2:]) for name in plan.kept}
+    drawn = set(plan.program.sites) - set(plan.kept)
+    if factors != "ignore":
+        refuse_factors(plan.program, drawn, "a prediction")
+    seed_guide, seed_model = (int(s) for s in np.random.SeedSequence(seed).generate_state(2) >> 1)
+    local: dict[str, np.ndarray] = {}
+    if plan.guide is not None:
+        own = compiled(plan.guide, fit.backend, fit.precision, fit.seed)
+        given = {n: v for n, v in values.items() if n in plan.guide.sites}
+        local = simulated(own, given, fit.params, total, seed_guide, set(plan.local), chunk_bytes)
+    target = compiled(plan.program, fit.backend, fit.precision, fit.seed)
+    result = simulated(target, values | local, fit.params, total, seed_model, None, chunk_bytes) | local
+    ordered = {s.name: result[s.name] for s in plan.program.statements if s.name in result}
+    arrays = {n: a.reshape(fit.chains, fit.count, *a.shape[1:]) for n, a in ordered.items()}
+    attrs = {
+        "program": plan.program.name,
+        "seed": seed,
+        "backend": fit.backend,
+        "precision": fit.precision,
+        "new_inputs": sorted(inputs),
+        "new_rows": sorted(plan.fresh),
+        "latents_of_new_rows": ("guide" if plan.guide is not None else "model") if plan.local else "none",
+    }
+    labels = {dim: own for dim, own in fit.coords.items() if dim not in plan.fresh}
+    lead = {"chain": fit.chains, "draw": fit.count}
+    return build_dataset(site_entries(plan.program, arrays), lead, labels, attrs)
+
+
+def make_plan(fit: Posterior, inputs: Mapping[str, Any], source: Source, same_rows: bool) -> Plan:
+    """Decide where each latent comes from.
+
+    Raises:
+        UnknownNameError: neither model nor guide has such an input.
+        ShapeError: the event of a site with no new rows would change.
+        PlateError: a parameter has one value for each row of the fit, and the rows are new.
+        GuideError: the guide was asked for and cannot draw the new rows.
+    """
+    old, guide = fit.program, fit.guide
+    if source not in ("auto", "guide", "model"):
+        raise UnknownNameError(
+            f"there is no source {source!r} of local latents.", remedy=nearest(str(source), ("auto", "guide", "model"))
+        )
+    known = {i.name for i in old.inputs} | ({i.name for i in guide.inputs} if guide is not None else set())
+    for name in inputs:
+        if name not in known:
+            raise UnknownNameError(
+                f"there is no input {name!r}.",
+                model=old.name,
+                remedy=nearest(name, known) + " Data of observed sites is no input: it is what gets predicted.",
+            )
+    names = {i.name for i in old.inputs}
+    new = old.bind(**{n: a for n, a in inputs.items() if n in names})
+    check_indices(new)
+    fresh = _fresh_plates(old, new, names & set(inputs), same_rows)
+    for param in new.params.values():
+        if any(p.name in fresh for p in param.plates):
+            raise PlateError(
+                f"parameter {param.name!r} has one fitted value for each row of the fit; new rows have none.",
+                model=old.name,
+                declared_at=param.location,
+                plate=", ".join(p.name for p in param.plates),
+                remedy="Predict from a model whose parameters are shared by the rows, or make it a random site.",
+            )
+    kept, local = [], []
+    for name, site in old.latents.items():
+        if any(p.name in fresh for p in site.plates):
+            local.append(name)
+            continue
+        _same_event(site, new.sites[name], old.name)
+        kept.append(name)
+    chosen = None
+    if local and source != "model":
+        try:
+            chosen = _bound_guide(fit, new, inputs, fresh, local)
+        except GuideError:
+            if source == "guide":
+                raise
+    return Plan(new, frozenset(fresh), tuple(kept), tuple(local), chosen)
+
+
+def _fresh_plates(old: Program, new: Program, bound: set[str], same_rows: bool) -> set[str]:
+    changed = {
+        n
+        for n in bound
+        if n not in old.data or not np.array_equal(np.asarray(old.data[n]), new.data[n], equal_nan=_real(new.data[n]))
+    }
+    fresh = set()
+    for before, after in zip(old.plates, new.plates, strict=True):
+        if before.plate.size != after.plate.size or (not same_rows and plate_inputs(before) & changed):
+            fresh.add(before.name)
+    return fresh
+
+
+def _real(array: np.ndarray) -> bool:
+    return array.dtype.kind == "f"
+
+
+def _same_event(before: Sample, after: Sample, model: str) -> None:
+    if before.dist.event_shape != after.dist.event_shape:
+        raise ShapeError(
+            "the new inputs change its shape, so its draws do not fit any more.",
+            site=before.name,
+            model=model,
+            declared_at=before.location,
+            expected=f"event shape {before.dist.event_shape}, as fitted",
+            got=f"event shape {after.dist.event_shape}",
+            remedy="Only plates can grow; a joint distribution over all rows (a Gaussian process, say) cannot be "
+            "extended by drawing the new rows alone.",
+        )
+
+
+def _bound_guide(fit: Posterior, new: Program, inputs: Mapping[str, Any], fresh: set[str], local: list[str]) -> Program:
+    """The guide on the new inputs.
+
+    Raises:
+        GuideError: it is not amortised over the new rows.
+    """
+
+    def refuse(why: str) -> GuideError:
+        return GuideError(
+            f"the guide cannot draw {local[0]!r} for new rows: {why}.",
+            model=fit.program.name,
+            remedy='Pass the missing inputs, or predict(..., guide="model") to draw new rows from the model.',
+        )
+
+    guide = fit.guide
+    if guide is None:
+        raise refuse("the fit has no guide")
+    own = {i.name for i in guide.inputs}
+    for plate in guide.plates:
+        if plate.name in fresh:
+            needed = plate_inputs(plate)
+            if not needed:
+                raise refuse(f"its plate {plate.name!r} maps over no input")
+            if missing := sorted(needed - set(inputs)):
+                raise refuse(f"its input {missing[0]!r} was not given")
+    try:
+        bound = guide.bind(**{n: a for n, a in inputs.items() if n in own})
+    except ShapeError as error:
+        raise refuse(error.summary.rstrip(".")) from error
+    for name in local:
+        site = bound.sites.get(name)
+        if site is None or site.plates != new.sites[name].plates:
+            raise refuse(
+                f"it has {[str(p) for p in site.plates] if site else 'no such site'} where the model has "
+                f"{[str(p) for p in new.sites[name].plates]}"
+            )
+    for statement in bound.statements:
+        if isinstance(statement, Param) and any(p.name in fresh for p in statement.plates):
+            raise refuse(f"its parameter {statement.name!r} has one value for each row of the fit")
+        if isinstance(statement, Sample) and statement.auxiliary and not any(p.name in fresh for p in statement.plates):
+            # Drawn anew, it would no longer belong to the draws of the latents that were made from it.
+            raise refuse(f"its own site {statement.name!r} is not part of the fit")
+    return bound
+
+
+def check_indices(program: Program) -> None:
+    """Integer inputs that pick rows of a table must lie inside it.
+
+    Raises:
+        DataError: an index lies outside. Left alone, JAX would take the last row without a word.
+    """
+    roots: list[Value] = [v for s in program.statements for v in _expressions(program, s.name)]
+    for node in walk(roots):
+        if node.op != "take" or not node.args[0].shape:
+            continue
+        name = _input_name(node.args[1])
+        if name is None or name not in program.data:
+            continue
+        rows, array = node.args[0].shape[0], np.asarray(program.data[name])
+        if array.size and (array.min() < -rows or array.max() >= rows):
+            bad = int(array.min() if array.min() < -rows else array.max())
+            raise DataError(
+                f"input {name!r} points at row {bad} of a table of {rows}.",
+                model=program.name,
+                expected=f"integers from 0 to {rows - 1}",
+                got=f"integers from {int(array.min())} to {int(array.max())}",
+                remedy="A group that was not in the fit has no draws; predict it from the distribution over groups.",
+            )
+
+
+def _expressions(program: Program, name: str) -> tuple[Value, ...]:
+    from ppl.program.program import expressions
+
+    return expressions(program.by_name[name])
+
+
+def _input_name(value: Value) -> str | None:
+    while value.op in ("element", "astype"):
+        value = value.args[0]
+    return value.attr("name") if value.op == "input" else None

@@ -1,0 +1,44 @@
+"""One false-alarm budget for the whole suite: every statistical tolerance follows from it and the Monte Carlo error."""
+
+from __future__ import annotations
+
+import math
+from statistics import NormalDist
+
+import numpy as np
+
+# Probability that one statistical assertion fails although the code is right.
+FALSE_ALARM = 2e-5
+
+
+def sigmas(comparisons: int = 1) -> float:
+    """How many standard errors a two-sided comparison may be off, when that many are made together."""
+    return NormalDist().inv_cdf(1.0 - FALSE_ALARM / (2.0 * comparisons))
+
+
+def assert_mean(draws: np.ndarray, expected: np.ndarray | float, effective: float | None = None) -> None:
+    """The mean of draws equals its expectation, up to the Monte Carlo error.
+
+    Args:
+        draws: shape (count, ...).
+        expected: shape (...).
+        effective: effective number of draws, where they are correlated.
+    """
+    count = float(draws.shape[0]) if effective is None else effective
+    error = draws.std(axis=0, ddof=1) / math.sqrt(count)
+    off = np.abs(draws.mean(axis=0) - expected)
+    allowed = sigmas(int(np.size(off))) * error
+    assert np.all(off <= allowed), f"off by {np.max(off / error):.2f} standard errors, {sigmas(int(np.size(off))):.2f} allowed"
+
+
+def assert_variance(draws: np.ndarray, expected: np.ndarray | float, effective: float | None = None) -> None:
+    """The variance of nearly normal draws equals its expectation, up to the Monte Carlo error.
+
+    The standard error of a sample variance v of normal draws is v * sqrt(2 / (count - 1)).
+    """
+    count = float(draws.shape[0]) if effective is None else effective
+    found = draws.var(axis=0, ddof=1)
+    error = np.asarray(expected) * math.sqrt(2.0 / (count - 1.0))
+    off = np.abs(found - expected)
+    allowed = sigmas(int(np.size(off))) * error
+    assert np.all(off <= allowed), f"off by {np.max(off / error):.2f} standard errors"

@@ -1,0 +1,152 @@
+"""The zoo on small real data: name of a model -> a function that builds its observed program.
+
+Entering a model here has it printed, serialised, compiled, compared and simulated on both backends.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris
+
+import ppl
+from ppl import models
+
+Array = np.ndarray
+
+
+def standardised(x: Array) -> Array:
+    return (x - x.mean(axis=0)) / x.std(axis=0)
+
+
+def diabetes() -> tuple[Array, Array]:
+    """442 patients: ten standardised measurements, and the standardised progression of the disease a year later."""
+    inputs, progression = load_diabetes(return_X_y=True, scaled=False)
+    return standardised(inputs), standardised(progression)
+
+
+def tumours(features: int = 10) -> tuple[Array, Array]:
+    """569 tumours: the first measurements with standard deviation 0.5, and whether the tumour was benign."""
+    inputs, benign = load_breast_cancer(return_X_y=True)
+    return 0.5 * standardised(inputs[:, :features]), benign
+
+
+def patients_by_age() -> tuple[Array, Array, Array]:
+    """Body mass index, number of the age group (by decade, from the teens on), progression; both standardised."""
+    inputs, progression = load_diabetes(return_X_y=True, scaled=False)
+    decade = (inputs[:, 0] // 10).astype(int)
+    return standardised(inputs[:, 2]), decade - decade.min(), standardised(progression)
+
+
+def digits() -> Array:
+    """1797 binary images of 64 pixels."""
+    return (load_digits().data > 7.5).astype(float)
+
+
+def flowers() -> Array:
+    """150 irises, four standardised measurements."""
+    return standardised(load_iris().data)
+
+
+def petals() -> Array:
+    """Lengths of 150 petals, standardised."""
+    return flowers()[:, 2]
+
+
+def linear_regression() -> ppl.Program:
+    inputs, progression = diabetes()
+    return models.linear_regression(inputs).observe(y=progression)
+
+
+def logistic_regression() -> ppl.Program:
+    inputs, benign = tumours()
+    return models.logistic_regression(inputs).observe(y=benign)
+
+
+def eight_schools() -> ppl.Program:
+    return models.eight_schools().observe(effect=models.EFFECTS)
+
+
+def eight_schools_centred() -> ppl.Program:
+    return models.eight_schools_centred().observe(effect=models.EFFECTS)
+
+
+def vae() -> ppl.Program:
+    images = digits()[:200]
+    return models.vae(images, latent=4, hidden=32).observe(x=images)
+
+
+def cvae() -> ppl.Program:
+    images = digits()[:200]
+    return models.cvae(images[:, :32], 32, latent=4, hidden=32).observe(y=images[:, 32:])
+
+
+def conv_vae() -> ppl.Program:
+    images = digits()[:50].reshape(-1, 1, 8, 8)
+    return models.conv_vae(images, latent=4, channels=4).observe(x=images)
+
+
+def gaussian_mixture() -> ppl.Program:
+    return models.gaussian_mixture(flowers()).observe(x=flowers())
+
+
+def factored_mixture() -> ppl.Program:
+    return models.factored_mixture(flowers())
+
+
+def ordered_mixture() -> ppl.Program:
+    return models.ordered_mixture(petals()).observe(x=petals())
+
+
+def ppca() -> ppl.Program:
+    return models.ppca(flowers()).observe(x=flowers())
+
+
+def marginal_ppca() -> ppl.Program:
+    return models.marginal_ppca(flowers()).observe(x=flowers())
+
+
+def factor_analysis() -> ppl.Program:
+    return models.factor_analysis(flowers()).observe(x=flowers())
+
+
+def marginal_factor_analysis() -> ppl.Program:
+    return models.marginal_factor_analysis(flowers()).observe(x=flowers())
+
+
+def bayesian_mlp() -> ppl.Program:
+    inputs, progression = diabetes()
+    return models.bayesian_mlp(inputs, hidden=8).observe(y=progression)
+
+
+def partial_pooling() -> ppl.Program:
+    index, group, progression = patients_by_age()
+    return models.partial_pooling(index, group, groups=int(group.max()) + 1).observe(y=progression)
+
+
+def correlated_effects() -> ppl.Program:
+    index, group, progression = patients_by_age()
+    return models.correlated_effects(index, group, groups=int(group.max()) + 1).observe(y=progression)
+
+
+CASES: dict[str, Callable[[], ppl.Program]] = {
+    function.__name__: function
+    for function in (
+        linear_regression,
+        logistic_regression,
+        eight_schools,
+        eight_schools_centred,
+        vae,
+        cvae,
+        conv_vae,
+        gaussian_mixture,
+        factored_mixture,
+        ordered_mixture,
+        ppca,
+        marginal_ppca,
+        factor_analysis,
+        marginal_factor_analysis,
+        bayesian_mlp,
+        partial_pooling,
+        correlated_effects,
+    )
+}
