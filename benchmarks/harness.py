@@ -196,13 +196,17 @@ def peak_mib() -> float:
 
 
 def environment(case: Case) -> dict[str, str]:
-    """Environment of a worker: thread counts must be known before a framework loads."""
+    """Environment of a worker: thread counts must be known before a framework loads.
+
+    OpenMP's threads wait passively. By default they spin, and as soon as anything else wants one of two cores, a
+    two-thread torch step takes ten to forty times as long: that would measure the neighbours.
+    """
     threads = str(case.threads)
     return os.environ | {
         "OMP_NUM_THREADS": threads,
+        "OMP_WAIT_POLICY": "passive",
         "MKL_NUM_THREADS": threads,
         "JAX_PLATFORMS": "cpu",
         "NPROC": threads,  # size of XLA's thread pool
         "PYTHONPATH": str(Path(__file__).parents[1]),
-        "TOKENIZERS_PARALLELISM": "false",
     }

@@ -16,7 +16,8 @@ HOW = """\
 Each case runs in a process of its own that loads one framework. Its candidates take turns, a block of steps each, and
 the order is reversed every second round; a figure is the median over the rounds, with the quartiles behind it. A ratio
 is the median of the rounds' ratios ours / peer, which a slow drift of the machine leaves alone. First calls, and so
-compilation, are not timed. Threads: OMP_NUM_THREADS and torch.set_num_threads; NPROC for XLA's pool. Float32.
+compilation, are not timed. Threads: OMP_NUM_THREADS and torch.set_num_threads, OMP_WAIT_POLICY=passive; NPROC for
+XLA's pool. Float32.
 
 The loss column is the mean, in nats, of the last half of a run of its own from the common start (NUTS: the mean
 potential energy of the draws), with its standard error. Candidates of a case should agree: "differs" is written where

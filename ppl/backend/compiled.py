@@ -15,7 +15,7 @@ from ppl.program.ops import apply
 from ppl.program.program import Program
 from ppl.program.statements import Deterministic, Sample
 from ppl.program.values import Value, constant
-from ppl.transforms.density import NoiseSpec, log_density, simulator
+from ppl.transforms.density import NoiseSpec, simulator
 
 from .emit import Emitted, FunctionEmitter
 from .native import check_backend, native_source
@@ -80,6 +80,8 @@ class Compiled:
         self.backend = backend
         self.precision = precision
         self.networks: dict[str, Any] = {}
+        self._densities: dict[frozenset[str], tuple[Emitted, Any]] = {}
+        self._simulators: dict[tuple[frozenset[str], ...], tuple[Emitted, Any, tuple[NoiseSpec, ...]]] = {}
         self.params = self.initial_params(seed)
 
     def initial_params(self, seed: int) -> dict[str, np.ndarray]:
@@ -147,7 +149,7 @@ class Compiled:
         given = {**self.params, **(params or {})}
         unknown = set(given) - set(self.params)
         if unknown:
-            name = sorted(unknown)[0]
+            name = min(unknown)
             raise UnknownNameError(
                 f"there is no parameter {name!r}.", model=self.program.name, remedy=nearest(name, self.params)
             )
@@ -160,7 +162,9 @@ class Compiled:
             site = self.program.sites.get(name)
             if site is None:
                 raise UnknownNameError(
-                    f"there is no random site {name!r}.", model=self.program.name, remedy=nearest(name, self.program.sites)
+                    f"there is no random site {name!r}.",
+                    model=self.program.name,
+                    remedy=nearest(name, self.program.sites),
                 )
             array = self.backend.array(item, site.dist.dtype, self.precision)
             wanted = tuple(p.size for p in site.plates) + site.dist.event_shape
@@ -192,65 +196,18 @@ class Compiled:
         """The emitted by-site log density, (params, values, data) -> {site: array of leading axes and plates}."""
         return self._density(frozenset(self.program.observed))
 
-    @functools.cache  # noqa: B019 - a Compiled lives as long as its functions
-    def _density(self, from_data: frozenset[str]) -> tuple[Emitted, Any]:
-        terms = {name: self.filled(name, term) for name, term in log_density(self.program).terms.items()}
-        emitted = self.emitter(from_data=from_data).emit("log_density", terms)
-        return emitted, self.backend.jit(self.load(emitted), self.precision)
-
-    def log_density(
-        self,
-        values: Mapping[str, Any],
-        params: Mapping[str, Any] | None = None,
-        data: Mapping[str, Any] | None = None,
-        *,
-        by_site: bool = False,
-    ) -> Any:
-        """Log density of values and data, in nats.
-
-        Args:
-            values: each latent site, any leading axes in front of its plates and event.
-            params: parameters that differ from the starting values.
-            data: inputs or observed sites that differ from the bound ones.
-            by_site: keep the sites apart; each keeps the axes of its plates.
-
-        Returns:
-            An array of the leading axes, or one for each site of leading axes and plates.
-        """
-        missing = [n for n in self.program.latents if n not in values]
-        if missing:
-            raise DataError(f"the value of latent {missing[0]!r} is missing.", model=self.program.name)
-        emitted, function = self._density(frozenset(self.program.observed) - set(values))
-        terms = function(self.param_arrays(params), self.value_arrays(values), self.bind(emitted, data), {})
-        if by_site:
-            return terms
-        return self.total(terms)
-
-    def total(self, terms: Mapping[str, Array]) -> Array:
-        """Sum of by-site terms over plates and sites."""
-        total: Any = 0.0
-        with self.backend.context(self.precision):
-            for name, term in terms.items():
-                total = total + self.plate_total(name, term)
-        return total
-
-    def plate_total(self, name: str, term: Array) -> Array:
-        """One term of leading axes and plates, summed over the plates."""
-        plates = self.program.by_name[name].plates
-        axes = tuple(range(-len(plates), 0))
-        with self.backend.context(self.precision):
-            return term.sum(axes) if axes else term
-
-    # --- simulation ------------------------------------------------------------------------------------------------
-
-    @functools.cache  # noqa: B019 - a Compiled lives as long as its functions
-    def _simulator(self, given: frozenset[str], from_data: frozenset[str]) -> tuple[Emitted, Any, tuple[NoiseSpec, ...]]:
-        references = {name: self.program.sites[name].value for name in given}
-        draws = simulator(self.program, references)
-        outputs = {name: value for name, value in draws.values.items() if name not in given}
-        outputs = {name: self.filled(name, value) for name, value in outputs.items()}
-        emitted = self.emitter(from_data=from_data).emit("simulate", outputs)
-        return emitted, self.backend.jit(self.load(emitted), self.precision, ("lead",)), draws.noise
+    def _simulator(
+        self, given: frozenset[str], from_data: frozenset[str]
+    ) -> tuple[Emitted, Any, tuple[NoiseSpec, ...]]:
+        key = (given, from_data)
+        if key not in self._simulators:
+            references = {name: self.program.sites[name].value for name in given}
+            draws = simulator(self.program, references)
+            outputs = {n: self.filled(n, value) for n, value in draws.values.items() if n not in given}
+            emitted = self.emitter(from_data=from_data).emit("simulate", outputs)
+            function = self.backend.jit(self.load(emitted), self.precision, ("lead",))
+            self._simulators[key] = emitted, function, draws.noise
+        return self._simulators[key]
 
     def filled(self, name: str, value: Value) -> Value:
         """A value that does not vary over one of its plates still gets that axis."""
@@ -266,7 +223,9 @@ class Compiled:
         assert isinstance(statement, (Sample, Deterministic))
         return tuple(p.size for p in statement.plates) + statement.value.shape
 
-    def noise_shapes(self, noise: Sequence[NoiseSpec], lead: tuple[int, ...], batch: Mapping[str, int]) -> list[NoiseShape]:
+    def noise_shapes(
+        self, noise: Sequence[NoiseSpec], lead: tuple[int, ...], batch: Mapping[str, int]
+    ) -> list[NoiseShape]:
         """Full shapes of random arguments."""
         shapes = []
         for n in noise:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax import Array
 
 
 def bernoulli_log_prob(logits: Any, value: Any) -> Array:
-    """log Bernoulli(value; logits), elementwise."""
+    """Log Bernoulli(value; logits), elementwise."""
     return value * logits - jax.nn.softplus(logits)
 
 
@@ -124,9 +123,7 @@ def conv_transpose2d(
 ) -> Array:
     """2-D transposed convolution of images (batch..., channels, height, width); the weight is torch's [in, out, h, w]."""
     kernel_size = weight.shape[-2:]
-    pads = [
-        (k - 1 - p, k - 1 - p + o) for k, p, o in zip(kernel_size, padding, output_padding, strict=True)
-    ]
+    pads = [(k - 1 - p, k - 1 - p + o) for k, p, o in zip(kernel_size, padding, output_padding, strict=True)]
 
     def one(image: Array, kernel: Array, shift: Array | None) -> Array:
         out = jax.lax.conv_general_dilated(
@@ -152,6 +149,8 @@ def layer_norm(x: Array, weight: Array, bias: Array, rank: int, eps: float) -> A
 
 def call_network(module: Any, params: dict[str, Array], name: str, x: Array, rank: int) -> Array:
     """A user's own equinox module on folded elements, with its arrays taken from `params`."""
+    import equinox as eqx
+
     arrays, static = eqx.partition(module, eqx.is_inexact_array)
     leaves, tree = jax.tree_util.tree_flatten_with_path(arrays)
     own = [params[f"{name}{leaf_name(path)}"] for path, _ in leaves]
@@ -197,4 +196,6 @@ def sample_poisson(key: Array, rate: Array, shape: tuple[int, ...]) -> Array:
 def sample_binomial(key: Array, total_count: Array, probs: Array, shape: tuple[int, ...]) -> Array:
     """Binomial draws."""
     probs = jnp.broadcast_to(probs, shape)
-    return jax.random.binomial(key, jnp.broadcast_to(total_count, shape), probs, shape, dtype=probs.dtype).astype(jnp.int32)
+    return jax.random.binomial(key, jnp.broadcast_to(total_count, shape), probs, shape, dtype=probs.dtype).astype(
+        jnp.int32
+    )

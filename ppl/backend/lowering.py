@@ -32,6 +32,8 @@ class Piece:
 
 
 NUMBER = Layout(False, (), 0)
+# Operations that are no less readable, and right, on bare Python numbers.
+TAKES_NUMBERS = frozenset(["broadcast_to", "take", "native"])
 
 
 class Lowering:
@@ -158,6 +160,14 @@ class Lowering:
             return f"torch.tensor({piece.text}, dtype={self.spelling.dtype('float', self.precision)})"
         return piece.text
 
+    def _array(self, piece: Piece, kind: str) -> Piece:
+        """A piece as an array even if it is a bare number, for what has methods or is indexed."""
+        if not piece.number:
+            return piece
+        maker = "torch.tensor" if self.torch else "jnp.asarray"
+        dtype = self.spelling.dtype(kind, self.precision)
+        return Piece(f"{maker}({piece.text}, dtype={dtype})", ATOM, piece.layout)
+
     def shape_text(self, layout: Layout, event: tuple[int, ...]) -> str:
         """The full shape of a value as text."""
         sizes = [str(1 if p is None else self.sizes.get(p.name, p.size)) for p in layout.frame]
@@ -174,14 +184,13 @@ class Lowering:
             return self.load(node)
         special = getattr(self, f"_op_{node.op}", None)
         args = [self._pieces[id(a)] for a in node.args]
-        if special is not None:
-            return special(node, args)
         from ppl.program.ops import OPS
 
-        kind = OPS[node.op].kind
-        if kind == "elementwise":
+        if OPS[node.op].kind == "elementwise":
             return self._elementwise(node, args)
-        return self._axes(node, args)
+        if node.op not in TAKES_NUMBERS:
+            args = [self._array(a, v.dtype) for a, v in zip(args, node.args, strict=True)]
+        return special(node, args) if special is not None else self._axes(node, args)
 
     def _constant(self, node: Value) -> Piece:
         item = node.attr("value")
@@ -230,8 +239,6 @@ class Lowering:
 
     def _axes(self, node: Value, args: list[Piece]) -> Piece:
         (arg,) = args
-        if arg.number:
-            arg = Piece(self.number(arg) if self.torch else f"jnp.asarray({arg.text})", ATOM, arg.layout)
         attrs = dict(node.attrs)
         axes = attrs.get("axis", ())
         keep = bool(attrs.get("keepdims", False))

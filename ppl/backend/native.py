@@ -319,17 +319,21 @@ class NativeEmitter:
 
     def _distribution(self, dist: Distribution, frame: tuple[Plate | None, ...]) -> str:
         batch_rank = len(dist.event_shape) - dist.event_rank
+        text = self._expanded(dist, batch_rank)
+        if dist.mask_value is not None:
+            own = Layout(False, frame, batch_rank)
+            text += f".mask({self.lowering.aligned(self.lowering.piece(dist.mask_value), own).text})"
+        if batch_rank:
+            text += f".to_event({batch_rank})"
+        return text
+
+    def _expanded(self, dist: Distribution, batch_rank: int) -> str:
         text = self.bare(dist, batch_rank)
         batch = dist.event_shape[:batch_rank]
         if dist.expanded and self._natural_batch(dist) != batch:
             own = merge(self.lowering.piece(v).layout for v in dist.values()) if dist.values() else Layout(False, (), 0)
             sizes = [1 if p is None else p.size for p in own.frame] + list(batch)
             text += f".expand([{', '.join(str(n) for n in sizes)}])"
-        if dist.mask_value is not None:
-            own = Layout(False, frame, batch_rank)
-            text += f".mask({self.lowering.aligned(self.lowering.piece(dist.mask_value), own).text})"
-        if batch_rank:
-            text += f".to_event({batch_rank})"
         return text
 
     def _natural_batch(self, dist: Distribution) -> tuple[int, ...] | None:
@@ -345,7 +349,7 @@ class NativeEmitter:
             return self.lowering.indexed(piece, alignment(piece.layout, target)).text
 
         def nested(inner: Distribution) -> str:
-            return self.bare(inner, len(inner.event_shape) - inner.event_rank)
+            return self._expanded(inner, len(inner.event_shape) - inner.event_rank)
 
         return native_text(self.backend, dist, text, nested)
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 def bernoulli_log_prob(logits: Any, value: Any) -> Tensor:
-    """log Bernoulli(value; logits), elementwise; the fused kernel where shapes allow it."""
+    """Log Bernoulli(value; logits), elementwise; the fused kernel where shapes allow it."""
     if isinstance(logits, Tensor) and isinstance(value, Tensor) and logits.shape == value.shape:
         return -F.binary_cross_entropy_with_logits(logits, value, reduction="none")
     logits = torch.as_tensor(logits)

@@ -60,7 +60,22 @@ def refuse_discrete_guide(guide: Program) -> None:
 
 # Operations through which no gradient passes: a dependence on a site through one of these is lost.
 COMPARISONS = frozenset(
-    "less less_equal greater greater_equal equal not_equal floor ceil round trunc sign argmax argmin argsort".split()
+    [
+        "less",
+        "less_equal",
+        "greater",
+        "greater_equal",
+        "equal",
+        "not_equal",
+        "floor",
+        "ceil",
+        "round",
+        "trunc",
+        "sign",
+        "argmax",
+        "argmin",
+        "argsort",
+    ]
 )
 
 
@@ -136,7 +151,9 @@ def _check_minibatch(program: Program, name: str, root: Value, batch: Mapping[st
             while source.op == "element":
                 source = source.args[0]
             if source.op != "input":
-                problem = f"plate {node.attr('plate').name!r} maps over a computed array, which a minibatch cannot slice"
+                problem = (
+                    f"plate {node.attr('plate').name!r} maps over a computed array, which a minibatch cannot slice"
+                )
         for arg in node.args:
             if arg.op == "input" and arg.attr("name") in mapped and node.op != "element":
                 problem = f"input {arg.attr('name')!r} is read whole, but its plate is subsampled"
@@ -164,9 +181,7 @@ def _mapped_inputs(program: Program, batch: Mapping[str, int]) -> set[str]:
     return names
 
 
-def build_surrogate(
-    model: Compiled, guide: Compiled, objective: Objective, batch: Mapping[str, int]
-) -> Surrogate:
+def build_surrogate(model: Compiled, guide: Compiled, objective: Objective, batch: Mapping[str, int]) -> Surrogate:
     """The loss of an objective, ready to be differentiated.
 
     Args:
@@ -230,4 +245,3 @@ class ParameterSpace:
     def constrain(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Parameters in their own space, numpy arrays by name."""
         return self._map(self._constrain, params)
-

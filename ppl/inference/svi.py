@@ -26,6 +26,7 @@ from .minibatch import Rows, batch_sizes
 from .objective import ELBO, Objective
 from .optimizers import Adam, Optimizer
 from .progress import Progress
+from .start import unconstrained_values
 from .surrogate import (
     ParameterSpace,
     Surrogate,
@@ -88,9 +89,9 @@ class SVI:
             if getattr(self, name) < 1:
                 raise ModelError(f"SVI needs a positive {name}.", got=str(getattr(self, name)))
 
-    def guide_program(self, program: Program, seed: int) -> Program:
-        """The guide as a program."""
-        return self.guide if isinstance(self.guide, Program) else self.guide.build(program, seed)
+    def guide_program(self, program: Program, seed: int, start: Mapping[str, np.ndarray] | None = None) -> Program:
+        """The guide as a program; `start` holds unconstrained starts of some sites."""
+        return self.guide if isinstance(self.guide, Program) else self.guide.build(program, seed, start)
 
     def check(self, program: Program, seed: int = 0) -> None:
         """Everything that can be wrong with this method on this program, before anything runs.
@@ -126,8 +127,9 @@ class SVIRun:
         method.check(program, seed)
         self.method = method
         self.seed = seed
-        guide = method.guide_program(program, seed)
         self.model = Compiled(program, backend, precision, seed)
+        init = None if isinstance(method.guide, Program) else method.guide.init
+        guide = method.guide_program(program, seed, unconstrained_values(self.model, init))
         self.guide = Compiled(guide, backend, precision, seed)
         self.batch = batch_sizes(program, method.batch_size)
         self.surrogate: Surrogate = build_surrogate(self.model, self.guide, method.objective, self.batch)
@@ -284,7 +286,14 @@ class SVIRun:
             **(facts or {}),
         }
         return guide_posterior(
-            self.method, self.model, self.guide, self.params(), self.key_draws, self.seed, self.method.draws, diagnostics
+            self.method,
+            self.model,
+            self.guide,
+            self.params(),
+            self.key_draws,
+            self.seed,
+            self.method.draws,
+            diagnostics,
         )
 
 

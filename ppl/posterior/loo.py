@@ -10,6 +10,7 @@ import numpy as np
 from ppl.errors import DataError, StrategyError, UnknownNameError, nearest
 
 from .conversion import CHAIN_DRAW, arviz_line, arviz_module, arviz_object, build_dataset, site_entries
+from .views import moving_numbers
 
 if TYPE_CHECKING:
     import xarray
@@ -37,7 +38,6 @@ def pareto_smooth(log_ratios: np.ndarray, efficiency: float = 1.0) -> tuple[np.n
     Reference: Vehtari et al. (2024), Pareto smoothed importance sampling.
     """
     arviz = arviz_module()
-
     rows = np.asarray(log_ratios, dtype=float).reshape(-1, log_ratios.shape[-1])
     rows = rows - rows.max(axis=-1, keepdims=True)
     count = rows.shape[-1]
@@ -153,20 +153,10 @@ def _variable(fit: Posterior, name: str) -> str:
 
 def efficiency(fit: Posterior) -> float:
     """Effective draws over draws, the mean over the latents' numbers (shared ones first, at most 200)."""
-    arviz = arviz_module()
-    import xarray
-
-    latents = sorted(fit.program.latents, key=lambda n: len(fit.program.sites[n].plates))
-    columns = [fit.draws[n].reshape(fit.chains, fit.count, -1) for n in latents if n in fit.draws]
-    if not columns:
+    numbers = moving_numbers(fit, MOST_ESS)
+    if numbers is None:
         return 1.0
-    wide = np.concatenate([c[..., :MOST_ESS].astype(float) for c in columns], axis=-1)[..., :MOST_ESS]
-    # A number that never moves says nothing about mixing.
-    wide = wide[..., np.ptp(wide, axis=(0, 1)) > 0]
-    if not wide.size:
-        return 1.0
-    draws = xarray.Dataset({"x": (("chain", "draw", "number"), wide)})
-    return float(np.nanmean(arviz.ess(draws, method="mean")["x"].values)) / (fit.chains * fit.count)
+    return float(np.nanmean(arviz_module().ess(numbers, method="mean")["x"].values)) / (fit.chains * fit.count)
 
 
 def _result(fit: Posterior, name: str, ratio: np.ndarray, efficiency: float, pointwise: bool | None) -> Any:
@@ -178,9 +168,9 @@ def _result(fit: Posterior, name: str, ratio: np.ndarray, efficiency: float, poi
 
     Reference: Magnusson, Andersen, Jonasson and Vehtari (2019), Bayesian leave-one-out cross-validation for large data.
     """
-    arviz = arviz_module()
     import xarray
 
+    arviz = arviz_module()
     density = fit.log_likelihood[name].transpose(..., *CHAIN_DRAW)
     dims, (chains, count) = density.dims[:-2], density.shape[-2:]
     flat = ratio.reshape(chains * count)
@@ -206,7 +196,6 @@ def _elpd_data(
     weights: np.ndarray, log_likelihood: np.ndarray, lppd: float, khats: xarray.DataArray, pointwise: bool | None
 ) -> Any:
     """The result as arviz 0.x has it."""
-    arviz = arviz_module()
     from arviz.stats.stats_utils import ELPDData
 
     elpd_i = _log_sum(weights + log_likelihood)[..., 0]
@@ -227,7 +216,7 @@ def _elpd_data(
         "n_data_points": elpd_i.size,
         "warning": bad > 0,
     }
-    if arviz.rcParams["stats.ic_pointwise"] if pointwise is None else pointwise:
+    if arviz_module().rcParams["stats.ic_pointwise"] if pointwise is None else pointwise:
         facts |= {"loo_i": khats.copy(data=elpd_i).rename("loo_i"), "pareto_k": khats}
     facts |= {"scale": "log", "good_k": good_k}
     return ELPDData(data=list(facts.values()), index=list(facts))

@@ -28,7 +28,6 @@ def _posterior_object(fit: Posterior, var_names: Names) -> Any:
 def plot_trace(fit: Posterior, var_names: Names, settings: Mapping[str, Any]) -> Any:
     """See `Posterior.plot_trace`."""
     arviz = arviz_module()
-
     draw = arviz.plot_trace if arviz_line(arviz) == 0 else arviz.plot_trace_dist
     return draw(_posterior_object(fit, var_names), **settings)
 
@@ -36,7 +35,6 @@ def plot_trace(fit: Posterior, var_names: Names, settings: Mapping[str, Any]) ->
 def plot_posterior(fit: Posterior, var_names: Names, settings: Mapping[str, Any]) -> Any:
     """See `Posterior.plot_posterior`."""
     arviz = arviz_module()
-
     draw = arviz.plot_posterior if arviz_line(arviz) == 0 else arviz.plot_dist
     return draw(_posterior_object(fit, var_names), **settings)
 
@@ -44,7 +42,6 @@ def plot_posterior(fit: Posterior, var_names: Names, settings: Mapping[str, Any]
 def plot_predictive(fit: Posterior, predictive: xarray.Dataset | None, settings: Mapping[str, Any]) -> Any:
     """See `Posterior.plot_predictive`."""
     arviz = arviz_module()
-
     if not fit.program.observed:
         raise DataError("no site is observed, so there is no data to compare with.", model=fit.program.name)
     if predictive is not None and predictive.attrs.get("new_inputs"):

@@ -20,6 +20,8 @@ from .lazy import LazyDraws
 if TYPE_CHECKING:
     import xarray
 
+    from ppl.backend.compiled import Compiled
+
 Kind = Literal["samples", "variational", "weighted", "point"]
 FIELDS = (
     "program", "method", "backend", "precision", "seed", "draws", "params", "log_weights", "log_p", "log_q",
@@ -160,7 +162,12 @@ class Posterior(Analysis):
 
     def replace(self, **changes: Any) -> Posterior:
         """A copy with some fields changed."""
-        return Posterior(**({name: getattr(self, name) for name in FIELDS} | changes))
+        out = Posterior(**({name: getattr(self, name) for name in FIELDS} | changes))
+        # What took long to make stays, where nothing it was made from changed.
+        if not changes.keys() & {"program", "backend", "precision", "seed"}:
+            kept = ["compiled"] if changes.keys() & {"draws", "params"} else ["compiled", "terms"]
+            out.__dict__.update({name: self.__dict__[name] for name in kept if name in self.__dict__})
+        return out
 
     # --- what it holds ---------------------------------------------------------------------------------------------
 
@@ -185,6 +192,13 @@ class Posterior(Analysis):
     def count(self) -> int:
         """Number of draws in each chain."""
         return self._lead[1]
+
+    @functools.cached_property
+    def compiled(self) -> Compiled:
+        """The program compiled for the backend of the fit."""
+        from .evaluation import compiled
+
+        return compiled(self.program, self.backend, self.precision, self.seed)
 
     @functools.cached_property
     def kind(self) -> Kind:

@@ -75,7 +75,8 @@ def predict(
         own = compiled(plan.guide, fit.backend, fit.precision, fit.seed)
         given = {n: v for n, v in values.items() if n in plan.guide.sites}
         local = simulated(own, given, fit.params, total, seed_guide, set(plan.local), chunk_bytes)
-    target = compiled(plan.program, fit.backend, fit.precision, fit.seed)
+    same = plan.program is fit.program
+    target = fit.compiled if same else compiled(plan.program, fit.backend, fit.precision, fit.seed)
     result = simulated(target, values | local, fit.params, total, seed_model, None, chunk_bytes) | local
     ordered = {s.name: result[s.name] for s in plan.program.statements if s.name in result}
     arrays = {n: a.reshape(fit.chains, fit.count, *a.shape[1:]) for n, a in ordered.items()}
@@ -101,6 +102,7 @@ def make_plan(fit: Posterior, inputs: Mapping[str, Any], source: Source, same_ro
         ShapeError: the event of a site with no new rows would change.
         PlateError: a parameter has one value for each row of the fit, and the rows are new.
         GuideError: the guide was asked for and cannot draw the new rows.
+        DataError: an index points outside its table, or a latent has no draws.
     """
     old, guide = fit.program, fit.guide
     if source not in ("auto", "guide", "model"):
@@ -116,7 +118,8 @@ def make_plan(fit: Posterior, inputs: Mapping[str, Any], source: Source, same_ro
                 remedy=nearest(name, known) + " Data of observed sites is no input: it is what gets predicted.",
             )
     names = {i.name for i in old.inputs}
-    new = old.bind(**{n: a for n, a in inputs.items() if n in names})
+    own = {n: a for n, a in inputs.items() if n in names}
+    new = old.bind(**own) if own else old
     check_indices(new)
     fresh = _fresh_plates(old, new, names & set(inputs), same_rows)
     for param in new.params.values():
@@ -134,6 +137,8 @@ def make_plan(fit: Posterior, inputs: Mapping[str, Any], source: Source, same_ro
             local.append(name)
             continue
         _same_event(site, new.sites[name], old.name)
+        if name not in fit.draws:
+            raise DataError(f"there are no draws of latent {name!r} to predict from.", model=old.name)
         kept.append(name)
     chosen = None
     if local and source != "model":

@@ -14,6 +14,7 @@ from ppl.program.program import Program
 from . import weights as weighing
 from .conversion import arviz_module, site_shape
 from .lazy import LazyDraws
+from .views import moving_numbers
 
 if TYPE_CHECKING:
     from .posterior import Posterior
@@ -66,16 +67,8 @@ def largest_rhat(fit: Posterior) -> float | None:
         return float(fit.diagnostics["max_rhat"])
     if fit.kind != "samples" or fit.chains < 2 or fit.count < 4 or "resampled_from" in fit.diagnostics:
         return None
-    arviz = arviz_module()
-    import xarray
-
-    latents = sorted(fit.program.latents, key=lambda n: len(fit.program.sites[n].plates))
-    columns = [fit.draws[n].reshape(fit.chains, fit.count, -1)[..., :MOST_RHAT].astype(float) for n in latents]
-    wide = np.concatenate(columns, axis=-1)[..., :MOST_RHAT] if columns else np.zeros((fit.chains, fit.count, 0))
-    wide = wide[..., np.ptp(wide, axis=(0, 1)) > 0]
-    if not wide.size:
-        return None
-    return float(np.nanmax(arviz.rhat(xarray.Dataset({"x": (("chain", "draw", "number"), wide)}))["x"].values))
+    numbers = moving_numbers(fit, MOST_RHAT)
+    return None if numbers is None else float(np.nanmax(arviz_module().rhat(numbers)["x"].values))
 
 
 def divergences(fit: Posterior) -> int | None:

@@ -61,7 +61,7 @@ def network(fit: Posterior, name: str) -> Any:
                 declared_at=statement.location,
                 remedy=f"Read its weights from the draws: posterior[{next(iter(statement.spec.weights))!r}].",
             )
-        target = compiled(program, fit.backend, fit.precision, fit.seed)
+        target = fit.compiled if program is fit.program else compiled(program, fit.backend, fit.precision, fit.seed)
         params = {**target.params, **own_params(target, fit.params)}
         # The native model keeps its modules beside it, in the namespace it was executed in.
         model = target.backend.native(program, target.source, fit.precision, params)

@@ -22,7 +22,7 @@ from .conversion import (
     split_observed,
     with_chain,
 )
-from .evaluation import compiled, density_terms
+from .evaluation import density_terms, own_params
 from .simulate import simulate
 from .weights import systematic_indices
 
@@ -86,6 +86,26 @@ def resampled(fit: Posterior, draws: int | None, seed: int) -> Posterior:
     return out
 
 
+def moving_numbers(fit: Posterior, most: int) -> xarray.Dataset | None:
+    """Numbers of the latents as one variable `x`, those shared by all rows first, at most `most` of them.
+
+    Returns:
+        Dims (chain, draw, number), without numbers that never move: they say nothing about mixing. None if there are
+        no others.
+    """
+    import xarray
+
+    latents = sorted(fit.program.latents, key=lambda n: len(fit.program.sites[n].plates))
+    columns = [
+        fit.draws[n].reshape(fit.chains, fit.count, -1)[..., :most].astype(float) for n in latents if n in fit.draws
+    ]
+    if not columns:
+        return None
+    wide = np.concatenate(columns, axis=-1)[..., :most]
+    wide = wide[..., np.ptp(wide, axis=(0, 1)) > 0]
+    return xarray.Dataset({"x": (("chain", "draw", "number"), wide)}) if wide.size else None
+
+
 # --- densities ------------------------------------------------------------------------------------------------------
 
 
@@ -98,8 +118,7 @@ def terms(fit: Posterior) -> dict[str, np.ndarray]:
             f"there are no draws of latent {missing[0]!r}, so densities cannot be evaluated.", model=fit.program.name
         )
     values = {name: fit.draws[name].reshape(total, *fit.draws[name].shape[2:]) for name in fit.program.latents}
-    target = compiled(fit.program, fit.backend, fit.precision, fit.seed)
-    flat = density_terms(target, values, fit.params, total)
+    flat = density_terms(fit.compiled, values, fit.params, total)
     return {name: array.reshape(fit.chains, fit.count, *array.shape[1:]) for name, array in flat.items()}
 
 
@@ -137,7 +156,7 @@ def arviz_groups(
     """See `Posterior.to_arviz`."""
     if coords:
         check_labels(fit.program, coords)
-        fit = _relabelled(fit, coords)
+        fit = fit.with_coords(**coords)
     program = fit.program
     groups: dict[str, xarray.Dataset] = {}
     particles: xarray.Dataset | None = None
@@ -167,13 +186,6 @@ def arviz_groups(
     return arviz_object(groups, {"program": program.name, "method": type(fit.method).__name__, **fit.versions})
 
 
-def _relabelled(fit: Posterior, coords: Mapping[str, Sequence[Any]]) -> Posterior:
-    out = fit.with_coords(**coords)
-    if "terms" in fit.__dict__:
-        out.__dict__["terms"] = fit.__dict__["terms"]
-    return out
-
-
 def _sample_stats(fit: Posterior, evaluated: bool) -> dict[str, Entry]:
     stats = dict(fit.sample_stats)
     if fit.log_p is not None:
@@ -200,7 +212,7 @@ def _predictive_groups(fit: Posterior, dataset: xarray.Dataset) -> dict[str, xar
 
 def _prior_groups(fit: Posterior, prior: bool | xarray.Dataset) -> dict[str, xarray.Dataset]:
     if prior is True:
-        own = {n: a for n, a in fit.params.items() if n in _own_params(fit)}
+        own = own_params(fit.compiled, fit.params)
         dataset = simulate(
             fit.program, min(fit.chains * fit.count, 1000), seed=fit.seed, backend=fit.backend,
             precision=fit.precision, params=own,
@@ -213,10 +225,6 @@ def _prior_groups(fit: Posterior, prior: bool | xarray.Dataset) -> dict[str, xar
     if len(observed.data_vars):
         groups["prior_predictive"] = with_chain(observed)
     return groups
-
-
-def _own_params(fit: Posterior) -> set[str]:
-    return set(compiled(fit.program, fit.backend, fit.precision, fit.seed).params)
 
 
 def _attrs(fit: Posterior) -> dict[str, Any]:
@@ -267,14 +275,12 @@ def table_dataset(fit: Posterior, var_names: str | Sequence[str] | None) -> tupl
 
 def summary(fit: Posterior, var_names: str | Sequence[str] | None, settings: Mapping[str, Any]) -> pandas.DataFrame:
     """See `Posterior.summary`."""
-    arviz = arviz_module()
-
     kind = "all" if fit.kind == "samples" and "resampled_from" not in fit.diagnostics else "stats"
     fit, dataset = table_dataset(fit, var_names)
     with warnings.catch_warnings():
         # A site that never moves (set by `do`, say) has R-hat 0 / 0: NaN in the table, not a warning.
         warnings.simplefilter("ignore", RuntimeWarning)
-        table = arviz.summary(arviz_object({"posterior": dataset}, {}), **{"kind": kind, **settings})
+        table = arviz_module().summary(arviz_object({"posterior": dataset}, {}), **{"kind": kind, **settings})
     if "resampled_from" in fit.diagnostics and hasattr(table, "attrs"):
         table.attrs["draws"] = _resampling_note(fit)
     return table

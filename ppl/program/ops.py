@@ -150,14 +150,11 @@ def _elementwise(out: str) -> Infer:
     return infer
 
 
-REAL_FUNCTIONS = (
-    "exp expm1 log log1p log2 log10 sqrt sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh "
-    "sigmoid clipped_sigmoid log_sigmoid logit softplus relu gelu silu elu erf erfc erfinv lgamma digamma ndtr ndtri log_ndtr i0e i1e"
-).split()
-REAL_BINARY = "divide atan2 logaddexp xlogy xlog1py pow bernoulli_log_prob leaky_relu gammainc".split()
-ARITHMETIC = "add subtract multiply maximum minimum floor_divide remainder".split()
-SAME_UNARY = "negative abs sign square floor ceil round trunc stop_gradient".split()
-COMPARISONS = "equal not_equal less less_equal greater greater_equal".split()
+REAL_FUNCTIONS = ["exp", "expm1", "log", "log1p", "log2", "log10", "sqrt", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh", "sigmoid", "clipped_sigmoid", "log_sigmoid", "logit", "softplus", "relu", "gelu", "silu", "elu", "erf", "erfc", "erfinv", "lgamma", "digamma", "ndtr", "ndtri", "log_ndtr", "i0e", "i1e"]
+REAL_BINARY = ["divide", "atan2", "logaddexp", "xlogy", "xlog1py", "pow", "bernoulli_log_prob", "leaky_relu", "gammainc"]
+ARITHMETIC = ["add", "subtract", "multiply", "maximum", "minimum", "floor_divide", "remainder"]
+SAME_UNARY = ["negative", "abs", "sign", "square", "floor", "ceil", "round", "trunc", "stop_gradient"]
+COMPARISONS = ["equal", "not_equal", "less", "less_equal", "greater", "greater_equal"]
 
 for _name in REAL_FUNCTIONS:
     define(_name, "elementwise", _elementwise("float"), 1, "float")

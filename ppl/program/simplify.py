@@ -312,7 +312,7 @@ class Simplifier:
         if constant:
             constant *= self._size(body, plates, axes)
         rank = body.ndim - len(axes)
-        if rank and (not whole or constant and not out):
+        if rank and (not whole or (constant and not out)):
             # What is left might lack an axis that stays; the plain sum keeps it.
             raise _GiveUp
         result = self.combine(constant, out)

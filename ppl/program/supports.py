@@ -113,7 +113,7 @@ def _lower_with_positive_diagonal(x: np.ndarray) -> np.ndarray:
     return lower & np.all(np.diagonal(x, axis1=-2, axis2=-1) > 0, axis=-1)
 
 
-def _contains(kind: str, x: np.ndarray, bounds: list[Any]) -> np.ndarray:  # noqa: C901 - one line a kind
+def _contains(kind: str, x: np.ndarray, bounds: list[Any]) -> np.ndarray:
     tolerance = 1e-4
     whole = np.equal(np.mod(x, 1), 0) if x.dtype != bool else np.ones(x.shape, dtype=bool)
     match kind:

@@ -93,7 +93,7 @@ class Generator:
                 # A category drawn inside a plate indexes whatever table there is.
                 logits = ops.stack([ops.sum(value), ops.asarray(0.2)])
                 return ppl.sample(self.name("c"), dist.Categorical(logits=logits))
-            case "dirichlet" if value.ndim:
+            case "dirichlet" if value.ndim and value.shape[-1] > 1:
                 return ppl.sample(self.name("p"), dist.Dirichlet(ops.exp(value)))
             case "mvn" if value.ndim:
                 factor = ops.diag_embed(ops.exp(value)) if self.choose.random() < 0.5 else ops.eye(value.shape[-1])
@@ -179,7 +179,7 @@ def _einsum(g: Generator, d: int) -> Value:
     a, b = g.expression(d), g.expression(d)
     patterns = {(1, 1): ["i,j->ij", "i,i->", "i,i->i"], (2, 1): ["ij,j->i", "ij,k->kij"], (0, 1): [",i->i"]}
     patterns |= {(2, 2): ["ij,jk->ki", "ij,ij->", "ij,kj->ik"], (1, 2): ["i,ij->j"], (0, 0): [",->"]}
-    return ops.einsum(g.choose.choice(patterns[(min(a.ndim, 2), min(b.ndim, 2))] or [""]), a, b)
+    return ops.einsum(g.choose.choice(patterns.get((a.ndim, b.ndim), ["-"])), a, b)
 
 
 def _join(g: Generator, d: int) -> Value:

@@ -57,7 +57,7 @@ class Oracle:
         """A value at every element of plates, shape (plates..., event...)."""
         sizes = tuple(p.size for p in plates)
         rows = [self.value(value, dict(zip(plates, at, strict=True))) for at in itertools.product(*map(range, sizes))]
-        return np.stack(rows).reshape(*sizes, *value.shape)
+        return np.stack(rows).reshape((*sizes, *value.shape))
 
     def value(self, node: Value, where: Where) -> np.ndarray:
         """One element of a value."""

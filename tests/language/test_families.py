@@ -66,7 +66,9 @@ def test_the_density_that_comes_with_a_draw_is_the_density_of_the_draw(name: str
     np.testing.assert_allclose(evaluate(together, noise.bindings), alone, rtol=1e-9, atol=1e-10)
 
 
-@pytest.mark.parametrize("name", [n for n, c in CASES.items() if (hasattr(c.exact, "cdf") or c.cdf) and not c.dist.event_shape])
+@pytest.mark.parametrize(
+    "name", [n for n, c in CASES.items() if (hasattr(c.exact, "cdf") or c.cdf) and not c.dist.event_shape]
+)
 def test_draws_follow_the_cdf(name: str):
     case = CASES[name]
     cdf = case.cdf or case.exact.cdf

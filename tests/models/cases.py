@@ -150,3 +150,18 @@ CASES: dict[str, Callable[[], ppl.Program]] = {
         correlated_effects,
     )
 }
+
+
+# Guides of the zoo: name -> (the case it belongs to, a function that builds it).
+GUIDES: dict[str, tuple[str, Callable[[], ppl.Program]]] = {
+    "vae_encoder": ("vae", lambda: models.vae_encoder(digits()[:200], latent=4, hidden=32)),
+    "cvae_encoder": (
+        "cvae",
+        lambda: models.cvae_encoder(digits()[:200, :32], digits()[:200, 32:], latent=4, hidden=32),
+    ),
+    "conv_vae_encoder": (
+        "conv_vae",
+        lambda: models.conv_vae_encoder(digits()[:50].reshape(-1, 1, 8, 8), latent=4, channels=4),
+    ),
+    "linear_gaussian_guide": ("ppca", lambda: models.linear_gaussian_guide(flowers())),
+}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -21,8 +22,19 @@ from ppl.transforms.unconstrain import log_det_total, refuse_discrete, unconstra
 class AutoGuide(Protocol):
     """A family of guides."""
 
-    def build(self, program: Program, seed: int) -> Program:
-        """The guide program for a model."""
+    @property
+    def init(self) -> Mapping[str, Any] | None:
+        """Where sites start, each in its own space; the others start near zero in unconstrained space."""
+        ...
+
+    def build(self, program: Program, seed: int, start: Mapping[str, np.ndarray] | None = None) -> Program:
+        """The guide program for a model.
+
+        Args:
+            program: the model.
+            seed: for the sites that start at random.
+            start: unconstrained starts of some sites, plates in front.
+        """
         ...
 
 
@@ -35,8 +47,12 @@ def _latents(program: Program, guide: str) -> dict[str, Sample]:
     return latents
 
 
-def _start(name: str, shape: tuple[int, ...], radius: float, seed: int) -> np.ndarray:
-    """Where a site starts in unconstrained space: uniform, equal on both backends."""
+def _start(
+    name: str, shape: tuple[int, ...], radius: float, seed: int, given: Mapping[str, np.ndarray] | None
+) -> np.ndarray:
+    """Where a site starts in unconstrained space: as given, or uniform, equal on both backends."""
+    if given and name in given:
+        return np.broadcast_to(np.asarray(given[name], dtype=float), shape).copy()
     generator = np.random.default_rng([seed, *name.encode()])
     return generator.uniform(-radius, radius, shape)
 
@@ -61,14 +77,16 @@ class AutoNormal:
     Attributes:
         init_scale: starting standard deviation.
         init_radius: the means start uniformly within this distance of zero.
+        init: where sites start instead, by name, each in its own space, shape (plates..., event...).
 
     Reference: Kucukelbir et al. (2017), Automatic differentiation variational inference.
     """
 
     init_scale: float = 0.1
     init_radius: float = 0.5
+    init: Mapping[str, Any] | None = None
 
-    def build(self, program: Program, seed: int) -> Program:
+    def build(self, program: Program, seed: int, start: Mapping[str, np.ndarray] | None = None) -> Program:
         """The guide program: parameters `guide.SITE.loc` and `guide.SITE.scale`."""
         names = _Names(program)
         statements: list[Statement] = []
@@ -77,8 +95,8 @@ class AutoNormal:
             bijection = biject_to(dist.support)
             shape = unconstrained_shape(dist, bijection)
             sizes = tuple(p.size for p in site.plates)
-            start = _start(name, sizes + shape, self.init_radius, seed)
-            loc = _plated_param(f"guide.{name}.loc", site, start, shape, supports.real)
+            begin = _start(name, sizes + shape, self.init_radius, seed, start)
+            loc = _plated_param(f"guide.{name}.loc", site, begin, shape, supports.real)
             scale = _plated_param(
                 f"guide.{name}.scale", site, np.full(sizes + shape, self.init_scale), shape, supports.positive
             )
@@ -100,11 +118,13 @@ class AutoDelta:
 
     Attributes:
         init_radius: the unconstrained values start uniformly within this distance of zero.
+        init: where sites start instead, by name, each in its own space, shape (plates..., event...).
     """
 
     init_radius: float = 0.5
+    init: Mapping[str, Any] | None = None
 
-    def build(self, program: Program, seed: int) -> Program:
+    def build(self, program: Program, seed: int, start: Mapping[str, np.ndarray] | None = None) -> Program:
         """The guide program: parameters `guide.SITE.point`, unconstrained."""
         names = _Names(program)
         statements: list[Statement] = []
@@ -112,8 +132,8 @@ class AutoDelta:
             bijection = biject_to(names.distribution(site.dist).support)
             shape = unconstrained_shape(site.dist, bijection)
             sizes = tuple(p.size for p in site.plates)
-            start = _start(name, sizes + shape, self.init_radius, seed)
-            point = _plated_param(f"guide.{name}.point", site, start, shape, supports.real)
+            begin = _start(name, sizes + shape, self.init_radius, seed, start)
+            point = _plated_param(f"guide.{name}.point", site, begin, shape, supports.real)
             value = bijection.forward(point.value)
             statements += [point, Sample(name, site.plates, site.location, Delta(value), names=site.names)]
         return _assemble(program, "AutoDelta", statements)
@@ -126,12 +146,14 @@ class AutoMultivariateNormal:
     Attributes:
         init_scale: starting standard deviation.
         init_radius: the means start uniformly within this distance of zero.
+        init: where sites start instead, by name, each in its own space, shape (plates..., event...).
     """
 
     init_scale: float = 0.1
     init_radius: float = 0.5
+    init: Mapping[str, Any] | None = None
 
-    def build(self, program: Program, seed: int) -> Program:
+    def build(self, program: Program, seed: int, start: Mapping[str, np.ndarray] | None = None) -> Program:
         """The guide program: an auxiliary site `guide` of which every latent is a part."""
         names = _Names(program)
         pieces: list[tuple[Sample, tuple[int, ...], int, int]] = []
@@ -143,7 +165,7 @@ class AutoMultivariateNormal:
             full = tuple(p.size for p in site.plates) + shape
             size = int(np.prod(full))
             pieces.append((site, shape, total, size))
-            starts.append(_start(name, full, self.init_radius, seed).ravel())
+            starts.append(_start(name, full, self.init_radius, seed, start).ravel())
             total += size
         loc = Param("guide.loc", (), None, Frozen(np.concatenate(starts)), supports.real)
         tril = Param("guide.scale_tril", (), None, Frozen(np.eye(total) * self.init_scale), supports.lower_cholesky)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from ppl.backend.emit import Emitted
 from ppl.backend.protocol import NUTSSettings
 from ppl.errors import ModelError, NonFiniteError, StrategyError
 from ppl.inference.diagnostics import effective_sample_size, split_rhat
+from ppl.inference.start import unconstrained_values
 from ppl.posterior.posterior import Posterior
 from ppl.program.ops import plate_sum
 from ppl.program.printing import distribution_text
@@ -33,6 +35,7 @@ class NUTS:
         max_tree_depth: trajectories double at most this often.
         dense_mass: adapt a full mass matrix instead of a diagonal one.
         init_radius: chains start uniformly within this distance of zero in unconstrained space.
+        init: where all chains start some sites instead, by name, each in its own space.
         progress: whether to show a progress bar.
 
     Reference: Hoffman and Gelman (2014); the implementations are NumPyro's and Pyro's own.
@@ -45,6 +48,7 @@ class NUTS:
     max_tree_depth: int = 10
     dense_mass: bool = False
     init_radius: float = 2.0
+    init: Mapping[str, Any] | None = None
     progress: bool = True
 
     def __post_init__(self) -> None:
@@ -81,7 +85,7 @@ class NUTS:
         model = Compiled(program, backend, precision, seed)
         target = Unconstrained(model)
         key_run, _ = backend.split(backend.key(seed), 2)
-        start = target.start(self.chains, self.init_radius, seed)
+        start = target.start(self.chains, self.init_radius, seed, unconstrained_values(model, self.init))
         settings = NUTSSettings(
             self.chains,
             self.warmup,
@@ -145,8 +149,8 @@ class Unconstrained:
         self._constrain = (emitted, model.backend.jit(model.load(emitted), model.precision))
         self._terms = (density.terms, density.dists)
 
-    def start(self, chains: int, radius: float, seed: int) -> dict[str, np.ndarray]:
-        """Starting points with a finite density, one for each chain.
+    def start(self, chains: int, radius: float, seed: int, given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Starting points with a finite density, one for each chain; sites in `given` start there.
 
         Raises:
             NonFiniteError: a hundred tries gave none; names the first site at fault.
@@ -161,6 +165,7 @@ class Unconstrained:
                 # Later tries stay closer to zero, where densities are tamer.
                 width = radius * (1.0 if attempt < 50 else 0.1)
                 point = {n: generator.uniform(-width, width, s) for n, s in self.shapes.items()}
+                point |= given
                 values = {n: backend.array(v, "float", precision) for n, v in point.items()}
                 if np.isfinite(backend.to_numpy(evaluate({}, values, data, {}))):
                     break
@@ -182,7 +187,9 @@ class Unconstrained:
         result = {k: model.backend.to_numpy(v) for k, v in result.items()}
         for name in terms:
             if not np.isfinite(result[name]).all():
-                facts = [f"{k.rpartition('/')[2]} = {v}" for k, v in result.items() if k.startswith(f"parameter/{name}/")]
+                facts = [
+                    f"{k.rpartition('/')[2]} = {v}" for k, v in result.items() if k.startswith(f"parameter/{name}/")
+                ]
                 statement = program.by_name[name]
                 dist = getattr(statement, "dist", None)
                 return NonFiniteError(
