@@ -28,22 +28,33 @@ CONSTANT = math.log(2 / (5 * math.pi)) - 17 * LOG_SQRT_2PI - math.log(5) - float
 
 def credo_jax(steps: int) -> Block:
     """Our emitted AutoNormal step on JAX: a block of `steps` steps, fused, returning `Ran(steps, losses)`."""
-    raise NotImplementedError("not yet")
+    from . import ours
+
+    return ours.mean_field(ours.eight_schools(SIGMA).observe(y=Y), "numpyro", steps, LEARNING_RATE)
 
 
 def credo_torch(steps: int, *, compile: bool = False) -> Block:
     """Our emitted AutoNormal step on torch, eager or compiled."""
-    raise NotImplementedError("not yet")
+    from . import ours
+
+    program = ours.eight_schools(SIGMA).observe(y=Y)
+    return ours.mean_field(program, "pyro", steps, LEARNING_RATE, compile=compile)
 
 
 def credo_nuts_numpyro(draws: int, *, chains: int = 1) -> Block:
     """NumPyro's NUTS on our emitted NumPyro model: `peers.numpyro_nuts(model, arguments, draws, chains=chains)`."""
-    raise NotImplementedError("not yet")
+    from . import ours
+
+    model, arguments = ours.native_model(ours.eight_schools(SIGMA).observe(y=Y), "numpyro")
+    return peers.numpyro_nuts(model, arguments, draws, chains=chains)
 
 
 def credo_nuts_pyro(draws: int) -> Block:
     """Pyro's NUTS on our emitted Pyro model: `peers.pyro_nuts(model, arguments, draws)`."""
-    raise NotImplementedError("not yet")
+    from . import ours
+
+    model, arguments = ours.native_model(ours.eight_schools(SIGMA).observe(y=Y), "pyro")
+    return peers.pyro_nuts(model, arguments, draws)
 
 
 # --- peers -------------------------------------------------------------------------------------------------------

@@ -99,10 +99,11 @@ class Case:
 
 @dataclass
 class Timing:
-    """Measured seconds per step, one entry a round, or why there are none."""
+    """Measured seconds per step, by the clock and of CPU, one entry a round, or why there are none."""
 
     name: str
     seconds: list[float] = field(default_factory=list)
+    cpu_seconds: list[float] = field(default_factory=list)
     loss: float = math.nan
     loss_error: float = math.nan
     peak_mib: float = math.nan
@@ -123,9 +124,9 @@ def quartiles(values: Sequence[float]) -> tuple[float, float]:
     return first, third
 
 
-def ratios(ours: Timing, peer: Timing) -> list[float]:
+def ratios(ours: Sequence[float], peer: Sequence[float]) -> list[float]:
     """ours / peer round by round: both were measured moments apart, so a slow drift of the machine cancels."""
-    return [a / b for a, b in zip(ours.seconds, peer.seconds, strict=True)]
+    return [a / b for a, b in zip(ours, peer, strict=True)]
 
 
 def measure(case: Case, *, quick: bool = False) -> list[Timing]:
@@ -147,9 +148,11 @@ def measure(case: Case, *, quick: bool = False) -> list[Timing]:
         # Every second round runs backwards, so that no candidate always follows the same other one.
         for timing, block in blocks if number % 2 else reversed(blocks):
             gc.collect()
-            start = time.perf_counter()
+            start, start_cpu = time.perf_counter(), time.process_time()
             ran = block()
-            seconds = time.perf_counter() - start
+            seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - start_cpu
+            if ran.seconds is None:
+                timing.cpu_seconds.append(cpu_seconds / ran.steps)
             timing.seconds.append((seconds if ran.seconds is None else ran.seconds) / ran.steps)
     return timings
 

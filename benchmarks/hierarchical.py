@@ -46,17 +46,29 @@ def data() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def credo_jax(steps: int) -> Block:
     """Our emitted AutoNormal step on JAX: a block of `steps` steps, fused, returning `Ran(steps, losses)`."""
-    raise NotImplementedError("not yet")
+    from . import ours
+
+    county, floor, y = data()
+    program = ours.hierarchical(county, floor, COUNTIES).observe(y=y)
+    return ours.mean_field(program, "numpyro", steps, LEARNING_RATE)
 
 
 def credo_torch(steps: int, *, compile: bool = False) -> Block:
     """Our emitted AutoNormal step on torch, eager or compiled."""
-    raise NotImplementedError("not yet")
+    from . import ours
+
+    county, floor, y = data()
+    program = ours.hierarchical(county, floor, COUNTIES).observe(y=y)
+    return ours.mean_field(program, "pyro", steps, LEARNING_RATE, compile=compile)
 
 
 def credo_nuts_numpyro(draws: int) -> Block:
     """NumPyro's NUTS on our emitted NumPyro model: `peers.numpyro_nuts(model, arguments, draws)`."""
-    raise NotImplementedError("not yet")
+    from . import ours
+
+    county, floor, y = data()
+    model, arguments = ours.native_model(ours.hierarchical(county, floor, COUNTIES).observe(y=y), "numpyro")
+    return peers.numpyro_nuts(model, arguments, draws)
 
 
 # --- peers -------------------------------------------------------------------------------------------------------

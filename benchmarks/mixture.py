@@ -44,12 +44,19 @@ def credo_jax(steps: int) -> Block:
 
     The centres must start at `CENTRES`: all equal, they would never part.
     """
-    raise NotImplementedError("not yet")
+    from . import ours
+
+    program = ours.mixture(CLUSTERS, ROWS).observe(x=data())
+    return ours.mean_field(program, "numpyro", steps, LEARNING_RATE, init={"centre": CENTRES})
 
 
 def credo_torch(steps: int, *, compile: bool = False) -> Block:
     """Our emitted AutoNormal step on torch, eager or compiled; the centres start at `CENTRES`."""
-    raise NotImplementedError("not yet")
+    from . import ours
+
+    program = ours.mixture(CLUSTERS, ROWS).observe(x=data())
+    init = {"centre": CENTRES}
+    return ours.mean_field(program, "pyro", steps, LEARNING_RATE, compile=compile, init=init)
 
 
 # --- peers -------------------------------------------------------------------------------------------------------

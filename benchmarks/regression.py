@@ -39,12 +39,18 @@ def data() -> tuple[np.ndarray, np.ndarray]:
 
 def credo_jax(steps: int) -> Block:
     """Our emitted AutoNormal step on JAX: a block of `steps` steps, fused, returning `Ran(steps, losses)`."""
-    raise NotImplementedError("not yet")
+    from . import ours
+
+    x, y = data()
+    return ours.mean_field(ours.regression(x).observe(y=y), "numpyro", steps, LEARNING_RATE)
 
 
 def credo_torch(steps: int, *, compile: bool = False) -> Block:
     """Our emitted AutoNormal step on torch, eager or compiled."""
-    raise NotImplementedError("not yet")
+    from . import ours
+
+    x, y = data()
+    return ours.mean_field(ours.regression(x).observe(y=y), "pyro", steps, LEARNING_RATE, compile=compile)
 
 
 # --- peers -------------------------------------------------------------------------------------------------------

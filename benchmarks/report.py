@@ -16,7 +16,8 @@ HOW = """\
 Each case runs in a process of its own that loads one framework. Its candidates take turns, a block of steps each, and
 the order is reversed every second round; a figure is the median over the rounds, with the quartiles behind it. A ratio
 is the median of the rounds' ratios ours / peer, which a slow drift of the machine leaves alone. First calls, and so
-compilation, are not timed. Threads: OMP_NUM_THREADS and torch.set_num_threads, OMP_WAIT_POLICY=passive; NPROC for
+compilation, are not timed. Bounds are judged by the clock; CPU time, summed over threads, stands beside it because other
+work on the machine disturbs it less. Threads: OMP_NUM_THREADS and torch.set_num_threads, OMP_WAIT_POLICY=passive; NPROC for
 XLA's pool. Float32.
 
 The loss column is the mean, in nats, of the last half of a run of its own from the common start (NUTS: the mean
@@ -75,10 +76,11 @@ def judge(target: Target, timings: list[Timing]) -> tuple[str, str]:
         more = statistics.median([a - b for a, b in zip(ours.seconds, peer.seconds, strict=True)])
         return f"{more:+.2f} s", verdict(more, target)
     if target.kind == "ratio":
-        rounds = ratios(ours, peer)
+        rounds = ratios(ours.seconds, peer.seconds)
         low, high = quartiles(rounds)
         ratio = statistics.median(rounds)
-        return f"{ratio:.3f} ({low:.3f}-{high:.3f})", verdict(ratio, target)
+        cpu = statistics.median(ratios(ours.cpu_seconds, peer.cpu_seconds))
+        return f"{ratio:.3f} ({low:.3f} to {high:.3f}), CPU {cpu:.3f}", verdict(ratio, target)
     above = target.kind == "memory above data"
     a, b = ((t.peak_above_data_mib if above else t.peak_mib) for t in (ours, peer))
     return f"{a / b:.3f} ({a:.0f} / {b:.0f} MiB)", verdict(a / b, target)
@@ -108,15 +110,19 @@ def case_table(case: Case, timings: list[Timing]) -> str:
     lines = [
         f"**{case.name}** ({case.threads} thread{plural})",
         "",
-        f"| candidate | per {case.unit} | quartiles | Credo / this | loss |" + (" peak memory |" if memory else ""),
-        "|---|---|---|---|---|" + ("---|" if memory else ""),
+        f"| candidate | per {case.unit} | quartiles | CPU time | Credo / this | loss |"
+        + (" peak memory |" if memory else ""),
+        "|---|---|---|---|---|---|" + ("---|" if memory else ""),
     ]
     for timing in timings:
         if timing.missing:
-            lines.append(f"| {timing.name} | {timing.missing} | | | |" + (" |" if memory else ""))
+            lines.append(f"| {timing.name} | {timing.missing} | | | | |" + (" |" if memory else ""))
             continue
         low, high = quartiles(timing.seconds)
-        ratio = f"{statistics.median(ratios(ours, timing)):.3f}" if ours and timing is not ours else ""
+        ratio = ""
+        if ours and timing is not ours:
+            ratio = f"{statistics.median(ratios(ours.seconds, timing.seconds)):.3f}"
+        cpu = duration(statistics.median(timing.cpu_seconds)) if timing.cpu_seconds else ""
         loss = ""
         if timing.loss == timing.loss:
             loss = f"{timing.loss:.6g} ± {timing.loss_error:.2g}"
@@ -126,7 +132,7 @@ def case_table(case: Case, timings: list[Timing]) -> str:
         if timing.peak_mib == timing.peak_mib:
             peak = f"{timing.peak_mib:.0f} MiB, {timing.peak_above_data_mib:.0f} above framework and data"
         lines.append(
-            f"| {timing.name} | {duration(timing.median)} | {duration(low)} - {duration(high)} | {ratio} | {loss} |"
+            f"| {timing.name} | {duration(timing.median)} | {duration(low)} to {duration(high)} | {cpu} | {ratio} | {loss} |"
             + (f" {peak} |" if memory else "")
         )
     return "\n".join(lines)

@@ -24,9 +24,33 @@ from sklearn.datasets import load_digits
 images = (load_digits().data > 7.5).astype("float32")
 """
 
-# Ours: from `import ppl` to one step of SVI; None until written.
-CREDO_NUMPYRO: str | None = None
-CREDO_PYRO: str | None = None
+# Ours: from `import ppl` to one step of SVI.
+CREDO = """
+import ppl
+from ppl import dist, nn, ops
+from ppl.backend.compiled import get_backend
+from ppl.inference import ELBO, SVI, Adam
+
+@ppl.model
+def vae(images, latent=8):
+    decoder = nn.MLP("decoder", [latent, 256, 64], "tanh")
+    with ppl.plate("images", images):
+        z = ppl.sample("z", dist.Normal(0.0, 1.0).expand([latent]))
+        ppl.sample("x", dist.Bernoulli(logits=decoder(z)))
+
+@ppl.model
+def encoder(images, latent=8):
+    net = nn.MLP("encoder", [64, 256, 2 * latent], "tanh")
+    with ppl.plate("images", images) as image:
+        h = net(image)
+        ppl.sample("z", dist.Normal(h[:latent], ops.exp(h[latent:])))
+
+method = SVI(objective=ELBO(analytic_kl=True), guide=encoder(images), optimizer=Adam(1e-3), batch_size=64, progress=False)
+run = method.start(vae(images).observe(x=images), get_backend("BACKEND"), 0, "float32")
+done(-float(run.advance(1)[0]))
+"""
+CREDO_NUMPYRO = CREDO.replace("BACKEND", "numpyro")
+CREDO_PYRO = CREDO.replace("BACKEND", "pyro")
 
 NUMPYRO = """
 import jax

@@ -5,7 +5,7 @@ The cost should depend on the statements of a program, not on its data: a plate 
 
 from functools import partial
 
-from .harness import Block, Candidate, Case, Target
+from .harness import Block, Candidate, Case, Ran, Target
 
 ROWS = 1_000_000
 
@@ -15,7 +15,22 @@ def credo_trace(rows: int, backend: str, steps: int) -> Block:
 
     Emission is included, compilation by XLA or inductor is not.
     """
-    raise NotImplementedError("not yet")
+    import numpy as np
+
+    import ppl
+
+    from . import ours
+
+    x, y = np.zeros((rows, 3), np.float32), np.zeros(rows, np.float32)
+
+    def block() -> Ran:
+        for _ in range(steps):
+            program = ours.regression(x).observe(y=y)
+            program.to_source(backend)
+            ppl.compile(program, backend).density
+        return Ran(steps)
+
+    return block
 
 
 def cases() -> list[Case]:

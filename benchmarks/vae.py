@@ -80,12 +80,16 @@ def load(dataset: str) -> np.ndarray:
 
 def credo_jax(problem: Problem, steps: int) -> Block:
     """Our emitted step on JAX: a block of `steps` steps, fused, returning `Ran(steps, losses)`."""
-    raise NotImplementedError("not yet")
+    from . import ours
+
+    return ours.vae_block(problem, "numpyro", steps, LEARNING_RATE)
 
 
 def credo_torch(problem: Problem, steps: int, *, compile: bool = False) -> Block:
     """Our emitted step on torch, eager or compiled."""
-    raise NotImplementedError("not yet")
+    from . import ours
+
+    return ours.vae_block(problem, "pyro", steps, LEARNING_RATE, compile=compile)
 
 
 # --- peers -------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from ppl.program.ops import apply
 from ppl.program.program import Program
 from ppl.program.statements import Deterministic, Sample
 from ppl.program.values import Value, constant
-from ppl.transforms.density import NoiseSpec, simulator
+from ppl.transforms.density import NoiseSpec, log_density, simulator
 
 from .emit import Emitted, FunctionEmitter
 from .native import check_backend, native_source
@@ -195,6 +195,58 @@ class Compiled:
     def density(self) -> tuple[Emitted, Any]:
         """The emitted by-site log density, (params, values, data) -> {site: array of leading axes and plates}."""
         return self._density(frozenset(self.program.observed))
+
+    def _density(self, from_data: frozenset[str]) -> tuple[Emitted, Any]:
+        if from_data not in self._densities:
+            terms = {name: self.filled(name, term) for name, term in log_density(self.program).terms.items()}
+            emitted = self.emitter(from_data=from_data).emit("log_density", terms)
+            self._densities[from_data] = emitted, self.backend.jit(self.load(emitted), self.precision)
+        return self._densities[from_data]
+
+    def log_density(
+        self,
+        values: Mapping[str, Any],
+        params: Mapping[str, Any] | None = None,
+        data: Mapping[str, Any] | None = None,
+        *,
+        by_site: bool = False,
+    ) -> Any:
+        """Log density of values and data, in nats.
+
+        Args:
+            values: each latent site, any leading axes in front of its plates and event.
+            params: parameters that differ from the starting values.
+            data: inputs or observed sites that differ from the bound ones.
+            by_site: keep the sites apart; each keeps the axes of its plates.
+
+        Returns:
+            An array of the leading axes, or one for each site of leading axes and plates.
+        """
+        missing = [n for n in self.program.latents if n not in values]
+        if missing:
+            raise DataError(f"the value of latent {missing[0]!r} is missing.", model=self.program.name)
+        emitted, function = self._density(frozenset(self.program.observed) - set(values))
+        terms = function(self.param_arrays(params), self.value_arrays(values), self.bind(emitted, data), {})
+        if by_site:
+            return terms
+        return self.total(terms)
+
+    def total(self, terms: Mapping[str, Array]) -> Array:
+        """Sum of by-site terms over plates and sites."""
+        total: Any = 0.0
+        with self.backend.context(self.precision):
+            for name, term in terms.items():
+                total = total + self.plate_total(name, term)
+        return total
+
+    def plate_total(self, name: str, term: Array) -> Array:
+        """One term of leading axes and plates, summed over the plates."""
+        plates = self.program.by_name[name].plates
+        axes = tuple(range(-len(plates), 0))
+        with self.backend.context(self.precision):
+            return term.sum(axes) if axes else term
+
+    # --- simulation ------------------------------------------------------------------------------------------------
 
     def _simulator(
         self, given: frozenset[str], from_data: frozenset[str]

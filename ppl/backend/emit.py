@@ -142,9 +142,7 @@ class FunctionEmitter:
             # Axes of size one stand for plates further in that the value lacks; they line operands up, and end here.
             slots = [("0" if p is None else ":") for p in piece.layout.frame]
             return self.lowering.indexed(piece, index_text(slots + [":"] * piece.layout.rank)).text
-        dtype = self.spelling.dtype("float" if "." in piece.text or "n" in piece.text else "int", self.precision)
-        maker = "torch.tensor" if self.spelling.library == "torch" else "jnp.asarray"
-        return f"{maker}({piece.text}, dtype={dtype})"
+        return self.lowering.array(piece).text
 
     def _cast_leaves(self, node: Value, args: tuple[Value, ...]) -> Value | None:
         """Integer data used as real numbers is converted once, when it is bound, instead of at every step."""

@@ -7,6 +7,7 @@ axes are addressed from the right, so leading axes need no mention anywhere.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -101,6 +102,35 @@ def index_text(parts: list[str]) -> str:
     while parts and parts[0] == ":":
         parts = parts[1:]
     return f"[{', '.join(['...', *parts])}]"
+
+
+_AXES = re.compile(r"\[\.\.\., ((?:(?::|None|0), )*(?::|None|0))\]$")
+
+
+def joined_index(base: str, index: str) -> tuple[str, str]:
+    """Text and index text; where the text ends in an index that only adds or drops axes, both become one.
+
+    >>> joined_index("x[..., None, :]", "[..., 0, :]")
+    ('x', '')
+    """
+    first, second = _AXES.search(base), _AXES.search(index)
+    if first is None or second is None or second.group(0) != index:
+        return base, index
+    inner = first.group(1).split(", ")
+    out: list[str] = []
+    for part in reversed(second.group(1).split(", ")):
+        if part == "None":
+            out.append(part)
+            continue
+        # This part acts on the next axis that the inner index leaves; dropped axes pass by.
+        while inner and inner[-1] == "0":
+            out.append(inner.pop())
+        under = inner.pop() if inner else ":"
+        if part == "0" and under == "None":
+            continue
+        out.append("0" if part == "0" else under)
+    out += reversed(inner)
+    return base[: first.start()], index_text(out[::-1])
 
 
 def alignment(own: Layout, target: Layout) -> str:

@@ -8,14 +8,14 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from ppl.program.printing import key_text
 from ppl.program.values import Frozen, Plate, Value, walk
 
-from .layout import Layout, alignment, entering, frame_of, index_text, leaving, merge, trim
+from .layout import Layout, alignment, entering, frame_of, index_text, joined_index, leaving, merge, trim
 from .spelling import ATOM, INFIX, MATMUL, PREFIX, Spelling
 
 LONGEST_INLINE = 100
@@ -23,17 +23,18 @@ LONGEST_INLINE = 100
 
 @dataclass(frozen=True)
 class Piece:
-    """A lowered value: text, how tightly it binds, where its axes are; `number` for a bare Python number."""
+    """A lowered value: text, how tightly it binds, where its axes are; `number` is the kind of a bare Python number."""
 
     text: str
     level: int
     layout: Layout
-    number: bool = False
+    number: Literal["", "float", "int", "bool"] = ""
 
 
 NUMBER = Layout(False, (), 0)
+REDUCTIONS = frozenset(["sum", "mean", "prod", "max", "min", "var", "logsumexp", "all", "any"])
 # Operations that are no less readable, and right, on bare Python numbers.
-TAKES_NUMBERS = frozenset(["broadcast_to", "take", "native"])
+TAKES_NUMBERS = frozenset(["broadcast_to", "take"])
 
 
 class Lowering:
@@ -42,7 +43,7 @@ class Lowering:
     Args:
         spelling: the words of the array library.
         positions: position of each plate.
-        precision: "float32" or "float64".
+        precision: "float32", "float64", or "" for whatever the library's default is when the code runs.
         load: gives the piece of a leaf; called once for each leaf.
         network: lowers a network call that could not be expanded; None where that cannot occur.
         taken: names that emitted variables must not take.
@@ -113,7 +114,7 @@ class Lowering:
         """Give a piece a variable of its own."""
         name = self.fresh(stem)
         self.lines.append(f"{name} = {piece.text}")
-        return Piece(name, ATOM + 1, piece.layout)
+        return Piece(name, ATOM + 1, piece.layout, piece.number)
 
     def fresh(self, stem: str) -> str:
         """A variable name that is free."""
@@ -144,7 +145,8 @@ class Lowering:
         """A piece with index text behind it."""
         if not index:
             return piece
-        return Piece(self.at(piece, ATOM) + index, ATOM, piece.layout)
+        base, index = joined_index(self.at(piece, ATOM), index)
+        return Piece(base + index, ATOM if index else ATOM + 1, piece.layout)
 
     def aligned(self, piece: Piece, target: Layout) -> Piece:
         """A piece that broadcasts against the target layout."""
@@ -154,19 +156,19 @@ class Lowering:
         """A function call."""
         return Piece(f"{function}({', '.join(arguments)})", ATOM, layout)
 
-    def number(self, piece: Piece) -> str:
-        """A piece as a tensor even if it is a bare number, for torch functions that insist on tensors."""
-        if piece.number and self.torch:
-            return f"torch.tensor({piece.text}, dtype={self.spelling.dtype('float', self.precision)})"
-        return piece.text
+    def dtype(self, kind: str) -> str:
+        """The dtype of a kind, as text."""
+        if kind == "float" and not self.precision:
+            return "torch.get_default_dtype()" if self.torch else "float"
+        return self.spelling.dtype(kind, self.precision)
 
-    def _array(self, piece: Piece, kind: str) -> Piece:
-        """A piece as an array even if it is a bare number, for what has methods or is indexed."""
+    def array(self, piece: Piece) -> Piece:
+        """A piece as an array even if it is a bare number, for what has methods, is indexed, or insists on arrays."""
         if not piece.number:
             return piece
         maker = "torch.tensor" if self.torch else "jnp.asarray"
-        dtype = self.spelling.dtype(kind, self.precision)
-        return Piece(f"{maker}({piece.text}, dtype={dtype})", ATOM, piece.layout)
+        dtype = f", dtype={self.dtype(piece.number)}" if self.precision else ""
+        return Piece(f"{maker}({piece.text}{dtype})", ATOM, piece.layout)
 
     def shape_text(self, layout: Layout, event: tuple[int, ...]) -> str:
         """The full shape of a value as text."""
@@ -189,14 +191,14 @@ class Lowering:
         if OPS[node.op].kind == "elementwise":
             return self._elementwise(node, args)
         if node.op not in TAKES_NUMBERS:
-            args = [self._array(a, v.dtype) for a, v in zip(args, node.args, strict=True)]
+            args = [self.array(a) for a in args]
         return special(node, args) if special is not None else self._axes(node, args)
 
     def _constant(self, node: Value) -> Piece:
         item = node.attr("value")
         if not isinstance(item, Frozen):
             text = _number(item, self.spelling)
-            return Piece(text, 8 if text.startswith("-") else ATOM + 1, NUMBER, True)
+            return Piece(text, 8 if text.startswith("-") else ATOM + 1, NUMBER, node.dtype)
         layout = Layout(False, (), node.ndim)
         if self.inline_arrays is not None:
             return Piece(self.inline_arrays(item.array), ATOM, layout)
@@ -210,38 +212,57 @@ class Lowering:
         target = merge(a.layout for a in args)
         fitted = [self.aligned(a, target) for a in args]
         op = node.op
+        if op.startswith("logical"):
+            # Python's bool takes `~` for arithmetic.
+            fitted = [self.array(f) for f in fitted]
+        bare = node.dtype if all(f.number for f in fitted) else ""
         if op in INFIX:
             symbol, level = INFIX[op]
             left, right = (level + 1, level) if op == "pow" else (level, level + 1)
             space = "" if op == "pow" else " "
             text = f"{self.at(fitted[0], left)}{space}{symbol}{space}{self.at(fitted[1], right)}"
-            return Piece(text, level, target)
+            return Piece(text, level, target, bare)
         if op in PREFIX:
             symbol, level = PREFIX[op]
-            return Piece(f"{symbol}{self.at(fitted[0], level + 1)}", level, target)
+            return Piece(f"{symbol}{self.at(fitted[0], level + 1)}", level, target, bare)
         if op == "astype":
-            dtype = self.spelling.dtype(node.dtype, self.precision)
+            if bare:
+                return Piece(f"{bare}({fitted[0].text})", ATOM, target, bare)
             method = "to" if self.torch else "astype"
-            return Piece(f"{self.at(fitted[0], ATOM)}.{method}({dtype})", ATOM, target)
-        if op in ("maximum", "minimum") and self.torch and (fitted[0].number or fitted[1].number):
+            return Piece(f"{self.at(fitted[0], ATOM)}.{method}({self.dtype(node.dtype)})", ATOM, target)
+        if op in ("floor", "ceil", "round", "trunc") and node.dtype == "int":
+            return fitted[0]
+        if op in ("maximum", "minimum") and self.torch and not bare and (fitted[0].number or fitted[1].number):
             tensor, bound = fitted if fitted[1].number else reversed(fitted)
             side = "min" if op == "maximum" else "max"
             return self.call("torch.clamp", tensor.text, f"{side}={bound.text}", layout=target)
+        texts = self._operands(op, fitted)
         template = self.spelling.calls.get(op)
         if template is not None:
-            texts = [self.at(f, ATOM) if f"{{{i}}}." in template else self._operand(op, f) for i, f in enumerate(fitted)]
+            texts = [f"({t})" if f"{{{i}}}." in template and f.level < ATOM else t for i, (t, f) in enumerate(texts)]
             return Piece(template.format(*texts), ATOM, target)
-        return self.call(f"{self.xp}.{op}", *(self._operand(op, f) for f in fitted), layout=target)
+        return self.call(f"{self.xp}.{op}", *(t for t, _ in texts), layout=target)
 
-    def _operand(self, op: str, piece: Piece) -> str:
-        # torch takes bare numbers in `where`, `xlogy` and operators, but in no unary function.
-        return piece.text if op in ("where", "xlogy", "leaky_relu") else self.number(piece)
+    def _operands(self, op: str, pieces: list[Piece]) -> list[tuple[str, Piece]]:
+        """Operands of a function, arrays where it insists on them: torch takes bare numbers in a few functions only."""
+        if self.torch:
+            numbers = {"where": [1, 2], "xlogy": [1], "leaky_relu": [1]}.get(op, [])
+            # Of two numbers torch would choose the dtype by its default, so one of them says it.
+            free = [i for i in numbers if pieces[i].number]
+            free = free[1:] if op == "where" and len(free) == 2 else free
+            pieces = [p if i in free else self.array(p) for i, p in enumerate(pieces)]
+        elif self.spelling.calls.get(op, "").startswith("{0}."):
+            pieces = [self.array(pieces[0]), *pieces[1:]]
+        return [(p.text, p) for p in pieces]
 
     def _axes(self, node: Value, args: list[Piece]) -> Piece:
         (arg,) = args
         attrs = dict(node.attrs)
         axes = attrs.get("axis", ())
         keep = bool(attrs.get("keepdims", False))
+        if not axes and node.op in REDUCTIONS:
+            # Nothing to reduce; torch would take an empty list of axes for all of them.
+            return Piece(f"{self.at(arg, MATMUL)} * 0.0", MATMUL, arg.layout) if node.op == "var" else arg
         whole = not arg.layout.batched and len(axes) == arg.layout.rank
         single = _tuple_text(axes)
         # A reduction over everything needs no axis; logsumexp and functions that keep their axes do.
@@ -255,6 +276,7 @@ class Lowering:
             axis=axis,
             axes=_tuple_text(axes, always=True),
             correction=attrs.get("correction", 0),
+            keep=keep,
             **{k: v for k, v in attrs.items() if k not in ("axis", "keepdims", "correction")},
         )
         text = text.replace("(, ", "(").replace(", )", ")")
@@ -359,7 +381,7 @@ class Lowering:
         texts = []
         for a in args:
             own = Layout(layout.lead, layout.frame, a.layout.rank)
-            texts.append(self.number(self.aligned(a, own)))
+            texts.append(self.aligned(a, own).text)
         dots = ["..." if flag else "" for flag in batched]
         left = ",".join(d + t for d, t in zip(dots, terms, strict=True))
         right = ("..." if any(batched) else "") + output
@@ -414,8 +436,8 @@ class Lowering:
         layout = self._with_rank(arg, node.ndim)
         event = ", ".join(str(n) for n in node.shape)
         if arg.number:
-            dtype = self.spelling.dtype("float" if "." in arg.text else node.dtype, self.precision)
-            return Piece(f"{self.xp}.full(({event},), {arg.text}, dtype={dtype})", ATOM, Layout(False, (), node.ndim))
+            dtype = f", dtype={self.dtype(arg.number)}" if self.precision else ""
+            return Piece(f"{self.xp}.full(({event},), {arg.text}{dtype})", ATOM, Layout(False, (), node.ndim))
         wide = self.aligned(arg, layout)
         if not arg.layout.batched:
             return self.call(f"{self.xp}.broadcast_to", wide.text, f"({event},)", layout=layout)
@@ -428,21 +450,12 @@ class Lowering:
         layout = Layout(target.lead, target.frame, rank)
         texts = []
         for a in args:
-            texts.append(self._tensor(self.aligned(a, layout)))
+            texts.append(self.aligned(a, layout).text)
         joined = f"[{', '.join(texts)}]"
-        if all(a.layout == layout and not a.number for a in args):
-            return joined, layout
-        if not target.batched and not any(a.number for a in args):
-            return joined, layout
-        if all(not a.layout.batched for a in args):
+        if all(a.layout == layout for a in args) or not target.batched:
             return joined, layout
         spread = "torch.broadcast_tensors" if self.torch else "jnp.broadcast_arrays"
         return f"{spread}({', '.join(texts)})", layout
-
-    def _tensor(self, piece: Piece) -> str:
-        if not piece.number:
-            return piece.text
-        return self.number(piece) if self.torch else f"jnp.asarray({piece.text})"
 
     def _op_stack(self, node: Value, args: list[Piece]) -> Piece:
         joined, layout = self._joined(node, args, node.ndim - 1)
@@ -494,10 +507,11 @@ class Lowering:
 
     def _op_one_hot(self, node: Value, args: list[Piece]) -> Piece:
         (arg,) = args
-        dtype = self.spelling.dtype("float", self.precision)
+        dtype = self.dtype("float")
         layout = self._with_rank(arg, node.ndim)
         if self.torch:
-            return Piece(f"F.one_hot({self._tensor(arg)}.long(), {node.attr('size')}).to({dtype})", ATOM, layout)
+            whole = self.at(arg, ATOM) + ("" if arg.text.endswith(".long()") else ".long()")
+            return Piece(f"F.one_hot({whole}, {node.attr('size')}).to({dtype})", ATOM, layout)
         return self.call("jax.nn.one_hot", arg.text, str(node.attr("size")), f"dtype={dtype}", layout=layout)
 
     # --- networks ------------------------------------------------------------------------------------------------
@@ -562,7 +576,7 @@ class Lowering:
         texts = []
         for p in params:
             wide = Layout(layout.lead, layout.frame, node.ndim)
-            texts.append(self._tensor(self.aligned(p, wide)) if core == 0 else self._tensor(p))
+            texts.append(self.aligned(p, wide).text if core == 0 else p.text)
         shape = self.shape_text(layout, node.shape)
         return self.call(f"runtime.sample_{node.attr('sampler')}", key.text, *texts, shape, layout=layout)
 

@@ -20,7 +20,7 @@ from ppl.program.supports import Support
 from ppl.program.values import Plate, Value
 from ppl.transforms.density import Resolver
 
-from .families import native_text
+from .families import Library, native_text
 from .layout import Layout, alignment, frame_of, index_text, merge, plate_positions
 from .lowering import Lowering, Piece, identifier, text_of
 from .native_networks import equinox_network, natural_rank, torch_network
@@ -55,7 +55,7 @@ DIALECTS = {"pyro": _PYRO, "numpyro": _NUMPYRO}
 CONSTRAINTS = {"ordered": "ordered_vector"}
 
 
-def check_backend(name: str) -> str:
+def check_backend(name: str) -> Library:
     """The name of a backend.
 
     Raises:
@@ -63,7 +63,7 @@ def check_backend(name: str) -> str:
     """
     if name not in BACKENDS:
         raise UnknownNameError(f"there is no backend {name!r}.", remedy=nearest(str(name), BACKENDS))
-    return name
+    return "pyro" if name == "pyro" else "numpyro"
 
 
 def native_source(program: Program, backend: str, function: str | None = None) -> str:
@@ -119,10 +119,10 @@ def native_values(program: Program, values: Mapping[str, np.ndarray]) -> dict[st
 class NativeEmitter:
     """Emits one native model."""
 
-    def __init__(self, program: Program, backend: str) -> None:
+    def __init__(self, program: Program, backend: Library) -> None:
         self.program = program
         self.dialect = DIALECTS[backend]
-        self.backend = backend
+        self.backend: Library = backend
         self.positions = plate_positions(program)
         self.spelling = TORCH if backend == "pyro" else JAX
         self.lines: list[str] = []
@@ -149,7 +149,7 @@ class NativeEmitter:
         self.lowering = Lowering(
             self.spelling,
             self.positions,
-            "float32",
+            "",
             self._load,
             network=self._network_call,
             taken=set(taken),
@@ -171,6 +171,7 @@ class NativeEmitter:
         head = self.dialect.header
         networks = [n.spec for n in program.networks.values() if not n.random]
         text = "\n".join(body)
+        definitions = ""
         if networks:
             definitions = "\n\n".join(self._network_definition(spec) for spec in networks)
         if self.backend == "numpyro":

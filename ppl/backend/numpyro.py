@@ -352,6 +352,14 @@ class JaxOptimization:
         """The parameters now."""
         return dict(self.carry[0])
 
+    def snapshot(self) -> Any:
+        """The state now; arrays never change, so it is kept as it is."""
+        return self.carry
+
+    def rewind(self, snapshot: Any) -> None:
+        """Go back to a snapshot."""
+        self.carry = snapshot
+
     def state(self) -> dict[str, np.ndarray]:
         """Parameters, optimiser state and key as numpy arrays."""
         params, state, key = self.carry

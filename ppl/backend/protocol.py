@@ -76,6 +76,14 @@ class Optimization(Protocol):
         """The parameters now, as arrays of the backend."""
         ...
 
+    def snapshot(self) -> Any:
+        """The state now, for `rewind` only; costs no more than a copy of the parameters."""
+        ...
+
+    def rewind(self, snapshot: Any) -> None:
+        """Go back to a snapshot."""
+        ...
+
     def state(self) -> dict[str, np.ndarray]:
         """Everything that is needed to go on later, as numpy arrays by name."""
         ...

@@ -137,8 +137,8 @@ class PyroBackend:
         """Log density of each site by Pyro's handlers."""
         import pyro
 
-        pyro.clear_param_store()
-        with default_dtype(precision), torch.no_grad():
+        # The scope leaves the user's own parameter store as it was.
+        with pyro.get_param_store().scope(), default_dtype(precision), torch.no_grad():
             model = self.native(program, source, precision, params)
             given = {}
             for name, item in native_values(program, values).items():
@@ -154,12 +154,8 @@ class PyroBackend:
                 **self.native_data(program, precision)
             )
             trace.compute_log_prob()
-            out = {
-                n: float(s["log_prob_sum"])
-                for n, s in trace.nodes.items()
-                if s["type"] == "sample" and "log_prob_sum" in s
-            }
-        pyro.clear_param_store()
+            nodes: dict[str, Any] = dict(trace.nodes)
+            out = {n: float(s["log_prob_sum"]) for n, s in nodes.items() if "log_prob_sum" in s}
         return {
             n: v
             for n, v in out.items()
@@ -252,9 +248,8 @@ def _one_chain(
         bar = trange(
             total, desc=f"NUTS chain {chain + 1}/{settings.chains}", disable=not settings.progress, leave=False
         )
-        seen = 0
+        seen, running = 0, 0.0
         for i in bar:
-            before = kernel._mean_accept_prob * _steps(kernel)
             params = kernel.sample(params)
             if i < settings.warmup:
                 continue
@@ -263,17 +258,13 @@ def _one_chain(
             flagged = len(kernel._divergences)
             info["diverging"].append(flagged > seen)
             seen = flagged
-            info["lp"].append(-float(kernel._potential_energy_last))
-            after = kernel._mean_accept_prob * _steps(kernel)
-            info["acceptance_rate"].append(
-                float(after - before) if i > settings.warmup else float(kernel._mean_accept_prob)
-            )
+            info["lp"].append(-float(kernel._potential_energy_last or 0.0))
+            # The kernel keeps a running mean over the draws after warm-up; its steps give back each draw's own rate.
+            mean, n = float(kernel._mean_accept_prob), i - settings.warmup + 1
+            info["acceptance_rate"].append(mean * n - running * (n - 1))
+            running = mean
         kernel.cleanup()
     return {k: np.stack(v) for k, v in kept.items()}, {k: np.asarray(v) for k, v in info.items()}
-
-
-def _steps(kernel: Any) -> int:
-    return max(kernel._t - kernel._warmup_steps, 0) if kernel._t > kernel._warmup_steps else kernel._t
 
 
 def make_noise(shapes: Sequence[NoiseShape], dtype: torch.dtype) -> Callable[[torch.Generator], Arrays]:

@@ -60,7 +60,7 @@ _TORCH_CALLS = {
     "bernoulli_log_prob": "runtime.bernoulli_log_prob({0}, {1})",
     "sum": "{0}.sum({axis})",
     "mean": "{0}.mean({axis})",
-    "prod": "runtime.prod({0}, {axes})",
+    "prod": "runtime.prod({0}, {axes}, keepdim={keep})",
     "max": "{0}.amax({axis})",
     "min": "{0}.amin({axis})",
     "var": "{0}.var({axis}, correction={correction})",

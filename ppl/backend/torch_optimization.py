@@ -137,6 +137,14 @@ class TorchOptimization:
         """The parameters now."""
         return {k: v.detach().clone() for k, v in self.store.unpack([x.detach() for x in self.store.leaves]).items()}
 
+    def snapshot(self) -> Any:
+        """A copy of the state now."""
+        return self.state()
+
+    def rewind(self, snapshot: Any) -> None:
+        """Go back to a snapshot."""
+        self.restore(snapshot)
+
     def state(self) -> dict[str, np.ndarray]:
         """Parameters, optimiser state and generator state as numpy arrays."""
         out: dict[str, np.ndarray] = {f"leaf.{i}": x.detach().numpy().copy() for i, x in enumerate(self.store.leaves)}

@@ -1,5 +1,8 @@
 """What emitted torch code calls by name: the few operations that torch does not have in the batched form we need."""
 
+# torch.distributions draws through the same private functions; nothing public takes a generator.
+# pyright: reportPrivateImportUsage=false
+
 from __future__ import annotations
 
 import math
@@ -19,12 +22,13 @@ def bernoulli_log_prob(logits: Any, value: Any) -> Tensor:
     return value * logits - F.softplus(logits)
 
 
-def prod(x: Tensor, axes: Sequence[int]) -> Tensor:
+def prod(x: Tensor, axes: Sequence[int], *, keepdim: bool = False) -> Tensor:
     """Product over several negative axes."""
-    for axis in sorted(axes):
+    for axis in axes:
         x = x.prod(axis, keepdim=True)
-    for axis in sorted(axes):
-        x = x.squeeze(axis) if axis == max(axes) else x.squeeze(axis)
+    # From the left, so that the axes still to come keep their number, counted from the right.
+    for axis in () if keepdim else sorted(axes):
+        x = x.squeeze(axis)
     return x
 
 

@@ -29,7 +29,8 @@ def write_checkpoint(path: str | Path, arrays: Mapping[str, np.ndarray], facts: 
     temporary = target.with_name(f"{target.name}.{os.getpid()}.tmp")
     manifest = np.frombuffer(json.dumps({"version": VERSION, **facts}).encode(), dtype=np.uint8)
     with open(temporary, "wb") as file:
-        np.savez(file, __manifest__=manifest, **{_key(k): v for k, v in arrays.items()})
+        content: dict[str, Any] = {_key(k): v for k, v in arrays.items()}
+        np.savez(file, __manifest__=manifest, **content)
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, target)

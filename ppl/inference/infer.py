@@ -62,7 +62,9 @@ def infer(
         program = program.observe(**data)
     side = get_backend(backend)
     if method is None:
-        method, reason = choose(program)
-        print(f"method: {method!r}\n  because {reason}")
-    method.check(program, seed)
-    return method.run(program, side, seed, precision)
+        chosen, reason = choose(program)
+        print(f"method: {chosen!r}\n  because {reason}")
+    else:
+        chosen = method
+    chosen.check(program, seed)
+    return chosen.run(program, side, seed, precision)

@@ -13,7 +13,7 @@ import numpy as np
 
 from ppl.backend.compiled import Compiled
 from ppl.backend.protocol import Optimization
-from ppl.errors import FormatError, ModelError
+from ppl.errors import FormatError, ModelError, ShapeError, UnknownNameError, nearest
 from ppl.posterior.posterior import Posterior
 from ppl.program.check import check_guide
 from ppl.program.program import Program
@@ -62,6 +62,7 @@ class SVI:
         optimizer: the optimiser.
         steps: number of gradient steps.
         batch_size: rows of each step, for the one data plate or by plate name; None for all rows.
+        params: parameters that start elsewhere, by name, each in its own space: those of another fit, for example.
         draws: draws of the fitted guide that the posterior holds.
         compile: on torch, compile the loss with `torch.compile`; JAX always compiles.
         plateau: when to stop early; None for never.
@@ -76,6 +77,7 @@ class SVI:
     optimizer: Optimizer = field(default_factory=lambda: Adam(1e-2))
     steps: int = 2000
     batch_size: int | Mapping[str, int] | None = None
+    params: Mapping[str, Any] | None = None
     draws: int = 1000
     compile: bool = False
     plateau: Plateau | None = None
@@ -136,7 +138,7 @@ class SVIRun:
         self.space = ParameterSpace(self.model, self.guide)
         self.rows = Rows(program, self.batch, seed)
         used = {a.key for a in self.surrogate.emitted.arguments if a.group == "params"}
-        start = self.space.unconstrain({**self.model.params, **self.guide.params})
+        start = self.space.unconstrain(self._starting_params())
         self.fixed = {k: v for k, v in start.items() if not _is_used(k, used)}
         trained = {k: v for k, v in start.items() if _is_used(k, used)}
         if not trained:
@@ -156,6 +158,24 @@ class SVIRun:
         self.objective: list[np.ndarray] = []
         self.steps_done = 0
         self.seconds = 0.0
+
+    def _starting_params(self) -> dict[str, np.ndarray]:
+        start = {**self.model.params, **self.guide.params}
+        for name, item in (self.method.params or {}).items():
+            array = np.asarray(item, dtype=float)
+            if name not in start:
+                raise UnknownNameError(
+                    f"there is no parameter {name!r}.", model=self.model.program.name, remedy=nearest(name, start)
+                )
+            if array.shape != start[name].shape:
+                raise ShapeError(
+                    f"parameter {name!r} starts with the wrong shape.",
+                    model=self.model.program.name,
+                    expected=str(start[name].shape),
+                    got=str(array.shape),
+                )
+            start[name] = array
+        return start
 
     # --- checkpoints -----------------------------------------------------------------------------------------------
 
@@ -217,7 +237,7 @@ class SVIRun:
         Raises:
             NonFiniteError: the objective is not finite; the parameters are those before the first such step.
         """
-        before = self.optimization.state()
+        before = self.optimization.snapshot()
         began = time.perf_counter()
         losses = self.optimization.run(steps, self.rows(self.steps_done, steps))
         self.seconds += time.perf_counter() - began
@@ -230,11 +250,11 @@ class SVIRun:
         self.objective.append(-losses)
         return -losses
 
-    def _rewind(self, before: Mapping[str, np.ndarray], bad: int) -> None:
+    def _rewind(self, before: Any, bad: int) -> None:
         """Back to the last good state: the step before the first loss that is not finite."""
-        good = bad
+        good, losses = bad, np.zeros(0)
         while True:
-            self.optimization.restore(before)
+            self.optimization.rewind(before)
             if good:
                 losses = self.optimization.run(good, self.rows(self.steps_done, good))
             params = self.optimization.params()

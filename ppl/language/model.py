@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from ppl.errors import ModelError, nearest, user_location
 from ppl.program.program import Program
@@ -87,13 +87,17 @@ class Model:
         if is_array(item):
             array = to_numpy(item, name)
             return trace.add_input(name, array.shape, dtype_kind(array.dtype), array)
-        if isinstance(item, Mapping) and any(is_array(v) for v in item.values()):
-            return {k: self._argument(trace, f"{name}.{k}", v, settings) for k, v in item.items()}
-        if isinstance(item, tuple) and any(is_array(v) for v in item):
-            return tuple(self._argument(trace, f"{name}.{i}", v, settings) for i, v in enumerate(item))
-        text = repr(item)
+        if isinstance(item, Mapping):
+            parts = cast("Mapping[str, Any]", item)
+            if any(is_array(v) for v in parts.values()):
+                return {k: self._argument(trace, f"{name}.{k}", v, settings) for k, v in parts.items()}
+        if isinstance(item, tuple):
+            members = cast("tuple[Any, ...]", item)
+            if any(is_array(v) for v in members):
+                return tuple(self._argument(trace, f"{name}.{i}", v, settings) for i, v in enumerate(members))
+        text = repr(cast(Any, item))
         settings.append((name, text if len(text) <= 40 else text[:37] + "..."))
-        return item
+        return cast(Any, item)
 
     def _check_result(self, trace: Trace, result: Any) -> None:
         if inspect.isgenerator(result) or inspect.iscoroutine(result):

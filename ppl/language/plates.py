@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from .trace import Trace, current
 
 
 @contextmanager
-def plate(name: str, input: Any = None, *, size: int | None = None) -> Iterator[Any]:
+def plate(name: str, input: Any = None, *, size: int | None = None) -> Generator[Any]:
     """Repeat what stands inside, independently, for each row of an input.
 
     Args:
@@ -97,9 +97,11 @@ def _leaves(trace: Trace, name: str, item: Any) -> list[Value]:
     if isinstance(item, Value):
         return [in_scope(item)]
     if isinstance(item, Mapping):
-        return [leaf for key, part in item.items() for leaf in _leaves(trace, f"{name}.{key}", part)]
+        parts = cast("Mapping[str, Any]", item)
+        return [leaf for key, part in parts.items() for leaf in _leaves(trace, f"{name}.{key}", part)]
     if isinstance(item, tuple):
-        return [leaf for i, part in enumerate(item) for leaf in _leaves(trace, f"{name}.{i}", part)]
+        members = cast("tuple[Any, ...]", item)
+        return [leaf for i, part in enumerate(members) for leaf in _leaves(trace, f"{name}.{i}", part)]
     if is_array(item) or isinstance(item, list):
         return [trace.array_value(to_numpy(item, name), name)]
     raise PlateError(
@@ -113,7 +115,7 @@ def _leaves(trace: Trace, name: str, item: Any) -> list[Value]:
 
 def _rebuild(structure: Any, elements: Iterator[Value]) -> Any:
     if isinstance(structure, Mapping):
-        return {key: _rebuild(part, elements) for key, part in structure.items()}
+        return {key: _rebuild(part, elements) for key, part in cast("Mapping[str, Any]", structure).items()}
     if isinstance(structure, tuple):
-        return tuple(_rebuild(part, elements) for part in structure)
+        return tuple(_rebuild(part, elements) for part in cast("tuple[Any, ...]", structure))
     return next(elements)

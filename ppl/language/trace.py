@@ -32,10 +32,10 @@ class Trace:
     """Everything that a model has declared so far."""
 
     model: str
-    inputs: list[Input] = field(default_factory=list)
-    data: dict[str, np.ndarray] = field(default_factory=dict)
-    plates: dict[str, PlateStatement] = field(default_factory=dict)
-    statements: dict[str, Statement] = field(default_factory=dict)
+    inputs: list[Input] = field(default_factory=list[Input])
+    data: dict[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
+    plates: dict[str, PlateStatement] = field(default_factory=dict[str, PlateStatement])
+    statements: dict[str, Statement] = field(default_factory=dict[str, Statement])
 
     @property
     def open(self) -> tuple[Plate, ...]:
@@ -97,7 +97,7 @@ class Trace:
 
     def harvest(self) -> None:
         """Remember the user's variable names for values, so that programs and emitted code read like the source."""
-        frame = sys._getframe(1)
+        frame = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
         while frame is not None and not is_user_file(frame.f_code.co_filename):
             frame = frame.f_back
         if frame is None:

@@ -13,13 +13,15 @@ if TYPE_CHECKING:
     from .program import Program
 
 # A guide site may have a support inside the model's: every draw of the guide must be possible in the model.
-INSIDE = {
+INSIDE: dict[str, set[str]] = {
     "real": {"positive", "nonnegative", "unit_interval", "interval", "greater_than", "less_than"},
     "nonnegative": {"positive", "unit_interval"},
     "nonnegative_integer": {"positive_integer", "boolean", "integer_interval"},
     "integer": {"nonnegative_integer", "positive_integer", "boolean", "integer_interval"},
     "positive_definite": set(),
 }
+# Event shapes are compared apart from supports, so that independent numbers may be guided by a joint distribution.
+ELEMENTS = {"real_vector": "real", "real_matrix": "real", "positive_vector": "positive"}
 
 
 def check_guide(model: Program, guide: Program) -> None:
@@ -105,9 +107,10 @@ def _check_site(model: Program, guide: Program, name: str, site: Sample) -> None
 
 def _check_support(model: Program, target: Sample, site: Sample, facts: dict[str, Any]) -> None:
     wanted, given = target.dist.support, site.dist.support
-    same = wanted.kind == given.kind and _same_bounds(wanted.bounds, given.bounds)
+    kind, inner = (ELEMENTS.get(s.kind, s.kind) for s in (wanted, given))
+    same = kind == inner and _same_bounds(wanted.bounds, given.bounds)
     # A Delta lies wherever its parameter does; a transformed base carries the support of its last bijection.
-    if same or given.kind in INSIDE.get(wanted.kind, ()) or site.dist.family == "Delta":
+    if same or inner in INSIDE.get(kind, ()) or site.dist.family == "Delta":
         return
     remedy = {
         "positive": "Use dist.LogNormal or dist.Gamma, or dist.Transformed(base, dist.biject_to(support)).",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -29,7 +29,7 @@ def getitem(value: Value, key: Any) -> Value:
         ShapeError: too many indices, an index out of range, a boolean mask, or two gathers at once.
     """
     value = in_scope(value)
-    items = list(key) if isinstance(key, tuple) else [key]
+    items: list[Any] = list(cast("tuple[Any, ...]", key)) if isinstance(key, tuple) else [key]
     used = sum(1 for item in items if item is not None and item is not Ellipsis)
     if used > value.ndim:
         raise _fail(
@@ -85,11 +85,10 @@ def _static(value: Value, items: list[Any]) -> Value:
                 raise _fail(value, f"index {item} is out of range for an event axis of size {size}.", "")
             key.append(int(item))
         elif isinstance(item, slice):
-            if item.step is not None and item.step < 0:
+            start, stop, step = cast("slice[Any, Any, Any]", item).indices(size)
+            if step < 0:
                 value = apply("flip", value, axis=(axis - value.ndim,))
-                start, stop, step = item.indices(size)
-                item = slice(size - 1 - start, size - 1 - stop, -step)
-            start, stop, step = item.indices(size)
+                start, stop, step = size - 1 - start, size - 1 - stop, -step
             key.append((start, max(stop, start), step))
         else:
             raise _fail(value, f"{item!r} cannot index a symbolic value.", "Use integers, slices or integer values.")

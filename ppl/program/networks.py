@@ -107,7 +107,7 @@ class NetworkSpec:
 
     def initial(self, seed: int) -> dict[str, np.ndarray]:
         """Starting values of all parameters, equal for both backends."""
-        out = {}
+        out: dict[str, np.ndarray] = {}
         for index, (name, weight) in enumerate(self.weights.items()):
             out[name] = weight.initial(np.random.default_rng([seed, *self.name.encode(), index]))
         return out

@@ -34,7 +34,9 @@ class Op:
         kind: the batching rule.
         infer: from operands and attributes to (event shape, dtype).
         arity: number of operands; None for any number.
-        operands: "float" converts integer operands to real ones, "promote" only where kinds are mixed, "any" never.
+        operands: "float" converts integer operands to real ones, "promote" only where kinds are mixed, "branches" the
+            same from the second operand on, "any" never.
+        counts: whether booleans become integers first.
     """
 
     name: str
@@ -42,14 +44,17 @@ class Op:
     infer: Infer
     arity: int | None
     operands: str = "any"
+    counts: bool = False
 
 
 OPS: dict[str, Op] = {}
 
 
-def define(name: str, kind: str, infer: Infer, arity: int | None = 1, operands: str = "any") -> None:
+def define(
+    name: str, kind: str, infer: Infer, arity: int | None = 1, operands: str = "any", *, counts: bool = False
+) -> None:
     """Enter an operation into the vocabulary."""
-    OPS[name] = Op(name, kind, infer, arity, operands)
+    OPS[name] = Op(name, kind, infer, arity, operands, counts)
 
 
 def _kind_name(values: tuple[Value, ...]) -> DType:
@@ -116,6 +121,11 @@ def apply(name: str, /, *args: Any, **attrs: Any) -> Value:
     values = tuple(in_scope(lift(a)) for a in args)
     if op.operands == "float" or (op.operands == "promote" and "float" in {v.dtype for v in values}):
         values = tuple(to_float(v) for v in values)
+    elif op.operands == "branches" and "float" in {v.dtype for v in values[1:]}:
+        values = (values[0], *(to_float(v) for v in values[1:]))
+    if op.counts and all(v.dtype == "bool" for v in values):
+        # What is true counts as one; the libraries would answer with booleans again.
+        values = tuple(to_integer(v) for v in values)
     try:
         shape, dtype = op.infer(values, attrs)
     except ValueError as error:
@@ -135,6 +145,13 @@ def to_float(value: Value) -> Value:
     if value.op == "const" and not value.shape:
         return lift(float(value.attrs[0][1]))
     return Value("astype", (value,), (("dtype", "float"),), value.plates, value.shape, "float")
+
+
+def to_integer(value: Value) -> Value:
+    """The value as an integer; constants convert at once."""
+    if value.op == "const" and not value.shape:
+        return lift(int(value.attrs[0][1]))
+    return Value("astype", (value,), (("dtype", "int"),), value.plates, value.shape, "int")
 
 
 # --- elementwise -------------------------------------------------------------------------------------------------
@@ -161,9 +178,9 @@ for _name in REAL_FUNCTIONS:
 for _name in REAL_BINARY:
     define(_name, "elementwise", _elementwise("float"), 2, "float")
 for _name in ARITHMETIC:
-    define(_name, "elementwise", _elementwise("same"), 2, "promote")
+    define(_name, "elementwise", _elementwise("same"), 2, "promote", counts=True)
 for _name in SAME_UNARY:
-    define(_name, "elementwise", _elementwise("same"), 1)
+    define(_name, "elementwise", _elementwise("same"), 1, counts=True)
 for _name in COMPARISONS:
     define(_name, "elementwise", _elementwise("bool"), 2, "promote")
 for _name in ("logical_and", "logical_or", "logical_xor"):
@@ -184,7 +201,7 @@ def _astype(values: tuple[Value, ...], attrs: dict[str, Any]) -> tuple[Shape, DT
     return values[0].shape, attrs["dtype"]
 
 
-define("where", "elementwise", _where, 3)
+define("where", "elementwise", _where, 3, "branches")
 define("astype", "elementwise", _astype, 1)
 
 
@@ -222,15 +239,15 @@ def _reduction(out: str) -> Infer:
 
 
 for _name in ("sum", "prod"):
-    define(_name, "axes", _reduction("same"))
+    define(_name, "axes", _reduction("same"), counts=True)
 for _name in ("max", "min"):
-    define(_name, "axes", _reduction("same"))
+    define(_name, "axes", _reduction("same"), counts=True)
 for _name in ("mean", "var", "logsumexp"):
     define(_name, "axes", _reduction("float"), operands="float")
 for _name in ("all", "any"):
     define(_name, "axes", _reduction("bool"))
 for _name in ("argmax", "argmin"):
-    define(_name, "axes", _reduction("int"))
+    define(_name, "axes", _reduction("int"), counts=True)
 
 
 def _keep(out: str | None = None) -> Infer:
@@ -240,11 +257,12 @@ def _keep(out: str | None = None) -> Infer:
     return infer
 
 
-for _name in ("cumsum", "cumprod", "sort", "flip"):
-    define(_name, "axes", _keep())
+for _name in ("cumsum", "cumprod", "sort"):
+    define(_name, "axes", _keep(), counts=True)
+define("flip", "axes", _keep())
 for _name in ("softmax", "log_softmax"):
     define(_name, "axes", _keep("float"), operands="float")
-define("argsort", "axes", _keep("int"))
+define("argsort", "axes", _keep("int"), counts=True)
 
 
 # --- matrices ----------------------------------------------------------------------------------------------------
@@ -307,7 +325,7 @@ define("solve_triangular", "special", _solve, 2, "float")
 
 def _matmul(values: tuple[Value, ...], attrs: dict[str, Any]) -> tuple[Shape, DType]:
     a, b = values[0].shape, values[1].shape
-    if not a or not b:
+    if len(a) == 0 or len(b) == 0:
         raise ValueError("@ needs vectors or matrices on both sides; use * with a scalar")
     inner = b[-2] if len(b) > 1 else b[0]
     if a[-1] != inner:
@@ -376,7 +394,7 @@ def _concat(values: tuple[Value, ...], attrs: dict[str, Any]) -> tuple[Shape, DT
             n != m for i, (n, m) in enumerate(zip(v.shape, first, strict=True)) if i != axis + len(first)
         ):
             raise ValueError(f"concat needs equal event shapes away from its axis, got {[v.shape for v in values]}")
-    shape = list(first)
+    shape: list[int] = list(first)
     shape[axis] = sum(v.shape[axis] for v in values)
     return tuple(shape), _kind_name(values)
 
@@ -402,8 +420,8 @@ def _take(values: tuple[Value, ...], attrs: dict[str, Any]) -> tuple[Shape, DTyp
     table, index = values
     if not table.shape:
         raise ValueError("a scalar cannot be indexed")
-    if index.dtype == "float":
-        raise ValueError("an index must be an integer, not a real number")
+    if index.dtype != "int":
+        raise ValueError(f"an index must be an integer, not of dtype {index.dtype}")
     return index.shape + table.shape[1:], table.dtype
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -39,7 +39,7 @@ def number_text(number: Any) -> str:
 
 def key_text(key: tuple[Any, ...], shape: tuple[int, ...]) -> str:
     """The key of a static index, with full slices written as `:`."""
-    parts = []
+    parts: list[str] = []
     axis = 0
     for item in key:
         if item is None:
@@ -115,12 +115,13 @@ class Expressions:
             inner = f"[{', '.join(self.text(a) for a in args)}]"
         else:
             inner = ", ".join(self.text(a) for a in args)
-        extras = []
+        extras: list[str] = []
         for name, item in value.attrs:
             if name == "axis" and isinstance(item, tuple):
-                if len(item) == args[0].ndim and op not in ("softmax", "log_softmax"):
+                axes = cast("tuple[int, ...]", item)
+                if len(axes) == args[0].ndim and op not in ("softmax", "log_softmax"):
                     continue
-                item = item[0] if len(item) == 1 else item
+                item = axes[0] if len(axes) == 1 else axes
             if item is False:
                 continue
             extras.append(f"{name}={item!r}")

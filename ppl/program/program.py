@@ -40,7 +40,7 @@ class Program(Verbs):
     settings: tuple[tuple[str, str], ...]
     plates: tuple[PlateStatement, ...]
     statements: tuple[Statement, ...]
-    data: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
+    data: Mapping[str, np.ndarray] = field(default_factory=dict[str, np.ndarray], repr=False)
 
     # --- queries -------------------------------------------------------------------------------------------------
 
@@ -187,7 +187,7 @@ class Program(Verbs):
 
     # --- pictures ------------------------------------------------------------------------------------------------
 
-    def to_networkx(self) -> networkx.DiGraph:
+    def to_networkx(self) -> networkx.DiGraph[str]:
         """The graph of sites as a `networkx.DiGraph`; nodes carry kind, plates and distribution."""
         from .graph import to_networkx
 
@@ -231,7 +231,7 @@ def expressions(statement: Statement) -> tuple[Value, ...]:
 
 
 def _names_read(values: tuple[Value, ...]) -> list[str]:
-    names = []
+    names: list[str] = []
     for node in walk(values):
         if node.op in ("site", "param", "input", "network"):
             names.append(node.attr("name"))

@@ -1,5 +1,8 @@
 """Programs as JSON: a table of expression nodes and a list of statements. Networks go by specification."""
 
+# A JSON document carries no types; what is read is checked by building the program.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+
 from __future__ import annotations
 
 import json
@@ -67,8 +70,9 @@ class _Writer:
             return {"tuple": [self.attribute(i) for i in item]}
         if isinstance(item, float) and not np.isfinite(item):
             return {"float": repr(item)}
-        if hasattr(item, "to_parts"):
-            return {"bijection": {k: self.attribute(v) for k, v in item.to_parts().items()}}
+        parts = getattr(item, "to_parts", None)
+        if parts is not None:
+            return {"bijection": {k: self.attribute(v) for k, v in parts().items()}}
         if isinstance(item, dict):
             return {"dict": {k: self.attribute(v) for k, v in item.items()}}
         return item

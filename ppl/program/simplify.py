@@ -161,7 +161,7 @@ class Simplifier:
         if b.op == "negative":
             return self._make("add", a, b.args[0])
         if number(b) is not None and a.op in ("add", "subtract") and number(a.args[1]) is not None:
-            shift = number(a.args[1]) * (1 if a.op == "add" else -1) - number(b)  # type: ignore[operator]
+            shift: float = number(a.args[1]) * (1 if a.op == "add" else -1) - number(b)  # type: ignore[operator]
             return self._make("add" if shift >= 0 else "subtract", a.args[0], abs(shift))
         return None
 

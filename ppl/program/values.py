@@ -72,7 +72,7 @@ class Value:
     plates: tuple[Plate, ...]
     shape: Shape
     dtype: DType
-    hint: list[str] = field(default_factory=list, repr=False)
+    hint: list[str] = field(default_factory=list[str], repr=False)
 
     # numpy must not broadcast over a Value element by element: it would call our operators once per number.
     __array_ufunc__ = None
@@ -92,7 +92,8 @@ class Value:
     @property
     def T(self) -> Value:
         """The matrix transpose of a value with two event axes."""
-        return _apply("permute_dims", self, axes=tuple(reversed(range(self.ndim))))
+        here = _seen_here(self)
+        return _apply("permute_dims", here, axes=tuple(reversed(range(here.ndim))))
 
     def __repr__(self) -> str:
         plates = "".join(f" over {p.name}" for p in self.plates)
@@ -128,14 +129,16 @@ class Value:
         return self._concrete("array")
 
     def __len__(self) -> int:
-        if not self.shape:
+        here = _seen_here(self)
+        if not here.shape:
             raise TypeError("a scalar symbolic value has no length")
-        return self.shape[0]
+        return here.shape[0]
 
     def __iter__(self) -> Iterator[Value]:
-        if not self.shape:
+        here = _seen_here(self)
+        if not here.shape:
             raise TypeError("cannot iterate over a scalar symbolic value")
-        return (self[i] for i in range(self.shape[0]))
+        return (here[i] for i in range(here.shape[0]))
 
     def __getitem__(self, key: Any) -> Value:
         from .indexing import getitem
@@ -243,6 +246,13 @@ def _apply(op: str, /, *args: Any, **attrs: Any) -> Value:
     from .ops import apply
 
     return apply(op, *args, **attrs)
+
+
+def _seen_here(value: Value) -> Value:
+    """The value with the shape it has at this point of the model: outside its plates, these are axes."""
+    from .ops import in_scope
+
+    return in_scope(value)
 
 
 def constant(array: Any) -> Value:

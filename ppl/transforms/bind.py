@@ -61,7 +61,7 @@ def _check_input(program: Program, known: Input, array: np.ndarray) -> np.ndarra
 def _plate_sizes(program: Program, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
     sizes: dict[str, int] = {}
     for statement in program.plates:
-        found = {statement.plate.size} if not statement.sources else set()
+        found: set[int] = {statement.plate.size} if not statement.sources else set()
         for source in statement.sources:
             depth = 0
             node = source
@@ -100,8 +100,10 @@ class _Rebuilder:
     def _node(self, node: Value) -> Value:
         args = tuple(self.done[id(a)] for a in node.args)
         attrs = tuple((k, self.plates[v] if isinstance(v, Plate) else v) for k, v in node.attrs)
+        left: tuple[Plate, ...] = ()
         if node.op == "leave":
-            attrs = (("plates", self.stack(node.attr("plates"))),)
+            left = self.stack(node.attr("plates"))
+            attrs = (("plates", left),)
         plates = self.stack(node.plates)
         if node.op == "site":
             return self.sites[node.attr("name")]
@@ -110,7 +112,7 @@ class _Rebuilder:
         elif node.op in LEAVES:
             shape = node.shape
         elif node.op == "leave":
-            shape = tuple(p.size for p in dict(attrs)["plates"]) + args[0].shape
+            shape = tuple(p.size for p in left) + args[0].shape
         else:
             try:
                 shape, _ = OPS[node.op].infer(args, dict(attrs))

@@ -75,10 +75,10 @@ class Resolver:
     """
 
     program: Program
-    values: dict[str, Value] = field(default_factory=dict)
-    params: Mapping[str, Value] = field(default_factory=dict)
-    _done: dict[int, Value] = field(default_factory=dict)
-    _alive: list[Value] = field(default_factory=list)
+    values: dict[str, Value] = field(default_factory=dict[str, Value])
+    params: Mapping[str, Value] = field(default_factory=dict[str, Value])
+    _done: dict[int, Value] = field(default_factory=dict[int, Value])
+    _alive: list[Value] = field(default_factory=list[Value])
 
     def value(self, root: Value) -> Value:
         """An expression in which every site, network and replaced parameter has been filled in."""

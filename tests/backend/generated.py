@@ -12,6 +12,7 @@ import numpy as np
 import ppl
 from ppl import dist, ops
 from ppl.errors import ShapeError
+from ppl.program.ops import in_scope
 from ppl.program.program import Program
 from ppl.program.values import Value
 
@@ -46,7 +47,7 @@ class Generator:
         program = generated(x, table, group)
         names = [n for n in program.sites if self.choose.random() < 0.3]
         if names:
-            drawn = ppl.compile(program, "numpyro", precision="float64").simulate()
+            drawn = ppl.compile(program, "pyro", precision="float64").simulate()
             program = program.observe(**{n: np.asarray(drawn[n]) for n in names})
         return program
 
@@ -109,7 +110,7 @@ class Generator:
     def leaf(self) -> Value:
         """Something that exists, mostly what is new."""
         recent = self.pool[-3:] if self.choose.random() < 0.5 else self.pool
-        return self.choose.choice(recent)
+        return in_scope(self.choose.choice(recent))
 
     def expression(self, depth: int) -> Value:
         """A random expression of real numbers."""
@@ -121,7 +122,7 @@ class Generator:
                 value = build(self, depth - 1)
             except (ShapeError, IndexError, ValueError):
                 continue  # these operands do not fit; the next try has others
-            if int(np.prod(value.shape)) <= 36 and value.ndim <= 3:
+            if 0 < int(np.prod(value.shape)) <= 36 and value.ndim <= 3:
                 return ops.tanh(value * 1.0)
         return ops.tanh(self.leaf() * 1.0)
 
@@ -134,7 +135,7 @@ class Generator:
         whole = [v for v in self.pool if v.dtype == "int" and size >= 2]
         if whole and self.choose.random() < 0.7:
             # Counts and coin flips are unbounded or two-valued; the remainder is a legal index.
-            return self.choose.choice(whole) % 2
+            return in_scope(self.choose.choice(whole)) % 2
         picks = [self.choose.randrange(size) for _ in range(self.choose.choice([1, 2, 3]))]
         return ops.asarray(picks if self.choose.random() < 0.5 else picks[0])
 
@@ -156,7 +157,9 @@ def _unary(g: Generator, d: int) -> Value:
 
 
 def _reduce(g: Generator, d: int) -> Value:
-    a = g.expression(d)
+    a = g.expression(d)[None] if g.choose.random() < 0.2 else g.expression(d)
+    if not a.ndim:
+        return a
     kinds = [ops.sum, ops.mean, ops.logsumexp, ops.max, ops.min, ops.prod, ops.var]
     axis: Any = None if g.choose.random() < 0.3 else g.axis(a)
     if a.ndim > 1 and g.choose.random() < 0.3:
@@ -209,7 +212,7 @@ def _index(g: Generator, d: int) -> Value:
 
 
 def _gather(g: Generator, d: int) -> Value:
-    tables = [v for v in g.pool if v.shape] or [g.expression(d)]
+    tables = [t for t in map(in_scope, g.pool) if t.shape] or [g.expression(d)]
     table = g.choose.choice(tables) if g.choose.random() < 0.7 else g.expression(d)
     if g.choose.random() < 0.3 and table.ndim > 1:
         return table[:, g.integer(table.shape[1])]

@@ -26,6 +26,7 @@ from tests.posterior.fits import (
     normal_log_density,
     regression_fit,
 )
+from tests.posterior.lines import loo_facts, reference_khat
 
 BACKENDS = ("numpyro", "pyro")
 
@@ -96,18 +97,18 @@ def test_loo_of_posterior_draws_is_exact_loo_and_arviz_s_own():
     mean, sd = centre_moments(y)
     mu = quantile_draws(mean, sd, 4000).reshape(4, 1000)
     fit = centre_fit(4, 1000).replace(draws={"mu": mu})
-    found = fit.loo(pointwise=True)
-    np.testing.assert_allclose(found.loo_i.values, exact_loo(y), atol=2e-3)
-    assert found.loo_i.dims == ("rows",)
-    theirs = arviz.loo(fit.to_arviz(), pointwise=True, var_name="y")
-    for name in ("elpd_loo", "se", "p_loo", "n_samples", "n_data_points", "good_k"):
-        assert found[name] == pytest.approx(theirs[name], rel=1e-4)
-    np.testing.assert_allclose(found.pareto_k.values, theirs.pareto_k.values, rtol=1e-3)
+    ours, theirs = fit.loo(pointwise=True), arviz.loo(fit.to_arviz(), pointwise=True, var_name="y")
+    found, wanted = loo_facts(ours), loo_facts(theirs)
+    np.testing.assert_allclose(found["elpd_i"], exact_loo(y), atol=2e-3)
+    assert found["elpd_i"].dims == ("rows",)
+    for name in ("elpd", "se", "p", "n_samples", "n_data_points", "good_k"):
+        assert found[name] == pytest.approx(wanted[name], rel=1e-4)
+    np.testing.assert_allclose(found["pareto_k"], wanted["pareto_k"], rtol=1e-2, atol=1e-2)
     assert "elpd_loo" in str(fit.loo())
     with warnings.catch_warnings():
         # arviz 0.23 sorts in a way that pandas 3 deprecates.
         warnings.simplefilter("ignore")
-        assert set(arviz.compare({"ours": found, "theirs": theirs}).index) == {"ours", "theirs"}
+        assert set(arviz.compare({"ours": ours, "theirs": theirs}).index) == {"ours", "theirs"}
 
 
 @pytest.mark.parametrize(("shift", "widen"), [(0.0, 1.5), (1.0, 1.3), (-0.5, 2.0)])
@@ -121,26 +122,26 @@ def test_loo_of_variational_draws_is_corrected(shift, widen):
         log_q=normal_log_density(mu, mean + shift * sd, widen * sd),
     )
     exact = exact_loo(y)
-    found = fit.loo(pointwise=True)
-    np.testing.assert_allclose(found.loo_i.values, exact, atol=5e-3)
+    found = loo_facts(fit.loo(pointwise=True))
+    np.testing.assert_allclose(found["elpd_i"], exact, atol=5e-3)
     # In-sample fit under the posterior, so that the effective number of parameters is right as well.
     inside = np.log(np.mean(np.exp(normal_log_density(y, quantile_draws(mean, sd, 4000)[:, None], NOISE_SD)), axis=0))
-    assert found.p_loo == pytest.approx(inside.sum() - exact.sum(), abs=0.02)
-    plain = fit.replace(log_q=None, log_p=None, guide=None).loo()
-    assert abs(plain.elpd_loo - exact.sum()) > 10 * abs(found.elpd_loo - exact.sum())
+    assert found["p"] == pytest.approx(inside.sum() - exact.sum(), abs=0.02)
+    plain = loo_facts(fit.replace(log_q=None, log_p=None, guide=None).loo())
+    assert abs(plain["elpd"] - exact.sum()) > 10 * abs(found["elpd"] - exact.sum())
 
 
 def test_loo_of_weighted_draws_is_corrected():
     fit = centre_weighted()
-    found = fit.loo(pointwise=True)
+    found = loo_facts(fit.loo(pointwise=True))
     y = data()
     # The standard error of a self-normalised importance average, element by element (delta method).
     log_likelihood = normal_log_density(y, fit.draws["mu"].reshape(-1, 1), NOISE_SD)
     ratios = np.exp(fit.log_weights.reshape(-1, 1) - log_likelihood)
     ratios /= ratios.sum(axis=0)
     error = np.sqrt(np.sum((ratios * (np.exp(log_likelihood - exact_loo(y)) - 1)) ** 2, axis=0))
-    assert np.all(np.abs(found.loo_i.values - exact_loo(y)) < sigmas(len(y)) * error)
-    assert found.n_samples == 4000
+    assert np.all(np.abs(found["elpd_i"].values - exact_loo(y)) < sigmas(len(y)) * error)
+    assert found["n_samples"] == 4000
 
 
 def test_loo_refuses_what_has_no_meaning():
@@ -160,13 +161,13 @@ def test_loo_warns_of_elements_that_decide_alone():
     mean, sd = centre_moments(y)
     draws = {"mu": quantile_draws(mean, sd, 1000).reshape(2, 500)}
     fit = Posterior(centre(1).observe(y=y), Exact(), backend="pyro", precision="float64", draws=draws)
-    with pytest.warns(UserWarning, match="k-hat is above 0.67 for 1 of 1 elements"):
-        assert fit.loo().warning
+    with pytest.warns(UserWarning, match="Pareto"):
+        assert loo_facts(fit.loo())["warning"]
 
 
 def test_khat_is_arviz_s():
     fit = centre_approximation(widen=0.5)
-    assert fit.khat == pytest.approx(float(arviz.psislw((fit.log_p - fit.log_q).ravel())[1]))
+    assert fit.khat == pytest.approx(reference_khat((fit.log_p - fit.log_q).ravel()))
 
 
 @pytest.mark.parametrize(("widen", "k"), [(0.4, 0.84), (0.6, 0.64), (0.8, 0.36)])

@@ -160,7 +160,9 @@ class Unconstrained:
         data = self.model.bind(self.emitted)
         evaluate = backend.jit(self.function, precision)
         chosen: dict[str, list[np.ndarray]] = {n: [] for n in self.shapes}
+        values: dict[str, Any] = {}
         for _ in range(chains):
+            point: dict[str, np.ndarray] = {}
             for attempt in range(100):
                 # Later tries stay closer to zero, where densities are tamer.
                 width = radius * (1.0 if attempt < 50 else 0.1)

@@ -253,13 +253,18 @@ class Delta(Distribution):
 
     def element_log_prob(self, value: Value) -> Value:
         """`log_density` at the value, -inf elsewhere."""
-        log_density = self.params["log_density"]
-        if not self.checked:
-            return log_density
         same = apply("equal", value, self.params["value"])
         if self.event_rank:
             same = apply("all", same, axis=tuple(range(-self.event_rank, 0)))
-        return al.where(same, log_density, -math.inf)
+        return al.where(same, self.params["log_density"], -math.inf)
+
+    def unchecked(self) -> Self:
+        """The same: its support names the kind of value only, so that a value inside may still be another one."""
+        return self
+
+    def draw_with_element_log_prob(self, noise: NoiseSource) -> tuple[Value, Value]:
+        """The value, and its log density without comparing."""
+        return self.draw(noise), self.params["log_density"]
 
     def draw(self, noise: NoiseSource) -> Value:
         """The value."""

@@ -1,0 +1,23 @@
+"""Comparing draws with exact answers: means up to the Monte Carlo error of the suite's one false-alarm budget."""
+
+import numpy as np
+
+from ppl.inference.diagnostics import effective_sample_size
+from tests.budget import sigmas
+
+BACKENDS = ("numpyro", "pyro")
+
+
+def assert_means(draws: dict[str, np.ndarray], exact: dict[str, np.ndarray]) -> None:
+    """Posterior means of a sampler equal the exact ones.
+
+    Args:
+        draws: for each site, shape (chains, draws, ...).
+        exact: for each site, shape (...).
+    """
+    comparisons = sum(np.size(mean) for mean in exact.values())
+    for site, mean in exact.items():
+        found = np.asarray(draws[site], dtype=float)
+        error = found.std(axis=(0, 1)) / np.sqrt(effective_sample_size(found))
+        off = np.abs(found.mean(axis=(0, 1)) - mean) / error
+        assert np.all(off <= sigmas(comparisons)), f"{site}: off by {np.max(off):.2f} standard errors"
