@@ -16,9 +16,9 @@ HOW = """\
 Each case runs in a process of its own that loads one framework. Its candidates take turns, a block of steps each, and
 the order is reversed every second round; a figure is the median over the rounds, with the quartiles behind it. A ratio
 is the median of the rounds' ratios ours / peer, which a slow drift of the machine leaves alone. First calls, and so
-compilation, are not timed. Bounds are judged by the clock; CPU time, summed over threads, stands beside it because other
-work on the machine disturbs it less. Threads: OMP_NUM_THREADS and torch.set_num_threads, OMP_WAIT_POLICY=passive; NPROC for
-XLA's pool. Float32.
+compilation, are not timed. Bounds are judged by the clock; CPU time, summed over threads, stands beside it because
+other work on the machine disturbs it less. Threads: OMP_NUM_THREADS and torch.set_num_threads,
+OMP_WAIT_POLICY=passive; NPROC for XLA's pool. Float32.
 
 The loss column is the mean, in nats, of the last half of a run of its own from the common start (NUTS: the mean
 potential energy of the draws), with its standard error. Candidates of a case should agree: "differs" is written where
@@ -131,10 +131,9 @@ def case_table(case: Case, timings: list[Timing]) -> str:
         peak = ""
         if timing.peak_mib == timing.peak_mib:
             peak = f"{timing.peak_mib:.0f} MiB, {timing.peak_above_data_mib:.0f} above framework and data"
-        lines.append(
-            f"| {timing.name} | {duration(timing.median)} | {duration(low)} to {duration(high)} | {cpu} | {ratio} | {loss} |"
-            + (f" {peak} |" if memory else "")
-        )
+        spread = f"{duration(low)} to {duration(high)}"
+        cells = [timing.name, duration(timing.median), spread, cpu, ratio, loss, *([peak] if memory else [])]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

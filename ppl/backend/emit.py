@@ -133,9 +133,7 @@ class FunctionEmitter:
             closing = "    return {\n" + "".join(f"        {k!r}: {v},\n" for k, v in results.items()) + "    }"
         source = f"{HEADERS[self.spelling.library]}\n\ndef {name}(params, values, data, noise, index=None, lead=()):\n"
         source += (body + "\n" if body else "") + closing + "\n"
-        return Emitted(
-            name, source, self.lowering.constants, tuple(self.arguments.values()), tuple(self.network_names)
-        )
+        return Emitted(name, source, self.lowering.constants, tuple(self.arguments.values()), tuple(self.network_names))
 
     def _result(self, piece: Piece) -> str:
         if not piece.number:
@@ -177,13 +175,17 @@ class FunctionEmitter:
         frame = frame_of(leaf.plates, self.positions)
         text += index_text([("None" if p is None else ":") for p in frame] + [":"] * leaf.ndim)
         layout = Layout(lead, frame, leaf.ndim)
-        variable = self.lowering.fresh(leaf.hint[0] if leaf.hint else f"{leaf.op}_{name}" if leaf.op == "noise" else name)
+        variable = self.lowering.fresh(
+            leaf.hint[0] if leaf.hint else f"{leaf.op}_{name}" if leaf.op == "noise" else name
+        )
         self.lowering.lines.append(f"{variable} = {text}")
         return Piece(variable, ATOM + 1, layout)
 
     def _batched_axes(self, leaf: Value) -> list[tuple[int, Plate]]:
         if leaf.op == "input":
-            return [(axis, p) for axis, p in enumerate(self._input_plates(leaf.attr("name"))) if p and p.name in self.batch]
+            return [
+                (axis, p) for axis, p in enumerate(self._input_plates(leaf.attr("name"))) if p and p.name in self.batch
+            ]
         return [(axis, p) for axis, p in enumerate(leaf.plates) if p.name in self.batch]
 
     def _input_plates(self, name: str) -> list[Plate | None]:
@@ -216,7 +218,11 @@ class FunctionEmitter:
     def _plate_index(self, leaf: Value) -> Piece:
         plate: Plate = leaf.attr("plate")
         frame = frame_of((plate,), self.positions)
-        text = f"index[{text_of(plate.name)}]" if plate.name in self.batch else f"{self.spelling.module}.arange({plate.size})"
+        text = (
+            f"index[{text_of(plate.name)}]"
+            if plate.name in self.batch
+            else f"{self.spelling.module}.arange({plate.size})"
+        )
         text += index_text([":"] + ["None"] * (len(frame) - 1))
         return Piece(text, ATOM, Layout(False, frame, 0))
 
@@ -227,7 +233,13 @@ class FunctionEmitter:
         layout = Layout(x.layout.lead, x.layout.frame, node.ndim)
         self.arguments[f"params/{name}."] = Argument("params", f"{name}.", name, "float")
         return lowering.call(
-            "runtime.call_network", f"networks[{name!r}]", "params", repr(name), x.text, str(x.layout.rank), layout=layout
+            "runtime.call_network",
+            f"networks[{name!r}]",
+            "params",
+            repr(name),
+            x.text,
+            str(x.layout.rank),
+            layout=layout,
         )
 
 
@@ -247,7 +259,7 @@ def execute(emitted_source: str, name: str, namespace: dict[str, Any], label: st
     _counter += 1
     filename = f"<credo {label} {_counter}>"
     linecache.cache[filename] = (len(emitted_source), None, emitted_source.splitlines(keepends=True), filename)
-    exec(compile(emitted_source, filename, "exec"), namespace)
+    exec(compile(emitted_source, filename, "exec"), namespace)  # noqa: S102 - running our own text is what a compiler does
     return namespace[name]
 
 

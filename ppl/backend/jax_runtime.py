@@ -121,7 +121,7 @@ def conv2d(
 def conv_transpose2d(
     x: Array, weight: Array, bias: Array | None, *, stride: Any, padding: Any, output_padding: Any
 ) -> Array:
-    """2-D transposed convolution of images (batch..., channels, height, width); the weight is torch's [in, out, h, w]."""
+    """2-D transposed convolution of images (batch..., channels, height, width); weight [in, out, h, w], as torch's."""
     kernel_size = weight.shape[-2:]
     pads = [(k - 1 - p, k - 1 - p + o) for k, p, o in zip(kernel_size, padding, output_padding, strict=True)]
 

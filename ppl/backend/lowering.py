@@ -186,7 +186,7 @@ class Lowering:
             return self.load(node)
         special = getattr(self, f"_op_{node.op}", None)
         args = [self._pieces[id(a)] for a in node.args]
-        from ppl.program.ops import OPS
+        from ppl.program.vocabulary import OPS
 
         if OPS[node.op].kind == "elementwise":
             return self._elementwise(node, args)
@@ -266,7 +266,11 @@ class Lowering:
         whole = not arg.layout.batched and len(axes) == arg.layout.rank
         single = _tuple_text(axes)
         # A reduction over everything needs no axis; logsumexp and functions that keep their axes do.
-        axis = "" if whole and not keep and node.op in ("sum", "mean", "max", "min", "var", "all", "any", "prod") else single
+        axis = (
+            ""
+            if whole and not keep and node.op in ("sum", "mean", "max", "min", "var", "all", "any", "prod")
+            else single
+        )
         if node.op in ("var", "max", "min", "sum", "mean", "all", "any", "prod") or node.op == "logsumexp":
             axis = _join(axis, f"keepdim{'' if self.torch else 's'}=True" if keep else "")
         template = self.spelling.calls.get(node.op, f"{self.xp}.{node.op}({{0}})")
@@ -318,7 +322,9 @@ class Lowering:
             if not layout.lead and len(slots) + len(events) == len(layout.frame) + rank:
                 return Piece(f"{self.at(arg, ATOM)}.sum()", ATOM, Layout(False, (), 0))
             axes = tuple(sorted([*slots, *events]))
-            return Piece(f"{self.at(arg, ATOM)}.sum({_tuple_text(axes)})", ATOM, Layout(layout.lead, (), rank - len(events)))
+            return Piece(
+                f"{self.at(arg, ATOM)}.sum({_tuple_text(axes)})", ATOM, Layout(layout.lead, (), rank - len(events))
+            )
         inner = arg
         if events:
             inner = Piece(f"{self.at(arg, ATOM)}.sum({_tuple_text(events)})", ATOM, arg.layout)
@@ -350,19 +356,22 @@ class Lowering:
         ranks = (a.layout.rank, b.layout.rank)
         target = merge([a.layout, b.layout])
         layout = Layout(target.lead, target.frame, node.ndim)
-        if not b.layout.batched or (ranks in ((1, 2),) and not a.layout.batched):
-            # One side has no batch axes: the library's own rule is already right.
+        flat_right = not b.layout.batched and (ranks[1] <= 2 or ranks[0] >= ranks[1] or not a.layout.batched)
+        if flat_right or (ranks == (1, 2) and not a.layout.batched):
+            # One side has no batch axes that could meet event axes of the other: the library's own rule is right.
             return self._at_operator(a, b, layout)
         if ranks == (1, 1):
             if not a.layout.batched:
                 return self._at_operator(b, a, layout)
             return self._einsum("i,i->", [a, b], layout)
-        if ranks == (2, 1):
-            if not a.layout.batched:
-                return self._at_operator(b, Piece(f"{self.at(a, ATOM)}.T", ATOM, a.layout), layout)
-            return self._einsum("mn,n->m", [a, b], layout)
-        if ranks == (1, 2):
-            return self._einsum("n,nm->m", [a, b], layout)
+        if ranks == (2, 1) and not a.layout.batched:
+            return self._at_operator(b, Piece(f"{self.at(a, ATOM)}.T", ATOM, a.layout), layout)
+        if ranks[1] == 1:
+            batch = "abcdefgh"[: ranks[0] - 2]
+            return self._einsum(f"{batch}mn,n->{batch}m", [a, b], layout)
+        if ranks[0] == 1:
+            batch = "abcdefgh"[: ranks[1] - 2]
+            return self._einsum(f"n,{batch}nm->{batch}m", [a, b], layout)
         rank = max(ranks)
         wide = Layout(target.lead, target.frame, rank)
         return self._at_operator(self.aligned(a, wide), self.aligned(b, wide), layout)
@@ -460,7 +469,12 @@ class Lowering:
     def _op_stack(self, node: Value, args: list[Piece]) -> Piece:
         joined, layout = self._joined(node, args, node.ndim - 1)
         name = "dim" if self.torch else "axis"
-        return self.call(f"{self.xp}.stack", joined, f"{name}={node.attr('axis')}", layout=Layout(layout.lead, layout.frame, node.ndim))
+        return self.call(
+            f"{self.xp}.stack",
+            joined,
+            f"{name}={node.attr('axis')}",
+            layout=Layout(layout.lead, layout.frame, node.ndim),
+        )
 
     def _op_concat(self, node: Value, args: list[Piece]) -> Piece:
         axis = node.attr("axis")
@@ -489,7 +503,9 @@ class Lowering:
 
     def _op_take(self, node: Value, args: list[Piece]) -> Piece:
         table, index = args
-        target = merge([Layout(table.layout.lead, table.layout.frame, 0), Layout(index.layout.lead, index.layout.frame, 0)])
+        target = merge(
+            [Layout(table.layout.lead, table.layout.frame, 0), Layout(index.layout.lead, index.layout.frame, 0)]
+        )
         layout = Layout(target.lead, target.frame, node.ndim)
         rest = table.layout.rank - 1
         if not table.layout.batched:

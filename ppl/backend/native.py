@@ -83,8 +83,7 @@ def native_source(program: Program, backend: str, function: str | None = None) -
 
 # Names that emitted code has a use for already.
 RESERVED = frozenset(
-    [*keyword.kwlist, "F", "dist", "eqx", "eqx_module", "jax", "jnp", "jsp", "model", "networks", "numpyro", "pyro"]
-    + ["runtime", "torch"]
+    [*keyword.kwlist, "F", "dist", "eqx", "eqx_module", "jax", "jnp", "jsp", "model", "networks", "numpyro", "pyro", "runtime", "torch"]
 )
 
 
@@ -112,7 +111,9 @@ def native_values(program: Program, values: Mapping[str, np.ndarray]) -> dict[st
     for name, item in values.items():
         frame = frame_of(program.sites[name].plates, positions)
         array = np.asarray(item)
-        out[name] = array.reshape(tuple(1 if p is None else p.size for p in frame) + program.sites[name].dist.event_shape)
+        out[name] = array.reshape(
+            tuple(1 if p is None else p.size for p in frame) + program.sites[name].dist.event_shape
+        )
     return out
 
 
@@ -250,12 +251,18 @@ class NativeEmitter:
                 frame = frame_of(statement.plates, self.positions)
                 obs = ""
                 if statement.observed:
-                    shape = index_text([("None" if p is None else ":") for p in frame] + [":"] * len(statement.dist.event_shape))
+                    shape = index_text(
+                        [("None" if p is None else ":") for p in frame] + [":"] * len(statement.dist.event_shape)
+                    )
                     obs = f", obs={variable}{shape}"
                 auxiliary = ', infer={"is_auxiliary": True}' if statement.auxiliary else ""
-                call = f'{library}.sample({text_of(name)}, {self._distribution(body, frame)}{obs}{auxiliary})'
+                call = f"{library}.sample({text_of(name)}, {self._distribution(body, frame)}{obs}{auxiliary})"
                 piece = Piece(variable, ATOM + 1, Layout(False, frame, len(statement.dist.event_shape)))
-                if self.backend == "pyro" and statement.dist.dtype != "float" and statement.dist.family != "Categorical":
+                if (
+                    self.backend == "pyro"
+                    and statement.dist.dtype != "float"
+                    and statement.dist.family != "Categorical"
+                ):
                     # Pyro draws counts and coin flips as real numbers; as indices they have to be integers.
                     piece = Piece(f"{variable}.long()", ATOM, piece.layout)
                 self.known[name] = piece
@@ -274,13 +281,13 @@ class NativeEmitter:
                     aligned = self.lowering.aligned(piece, Layout(False, frame, body.ndim))
                     text = f"{self.spelling.module}.broadcast_to({text if piece.number else aligned.text}, {full})"
                 event = f", event_dim={body.ndim}" if self.dialect.event_dim else ""
-                return [f'{variable} = {library}.deterministic({text_of(name)}, {text}{event})']
+                return [f"{variable} = {library}.deterministic({text_of(name)}, {text}{event})"]
             case Factor():
                 piece = self.lowering.piece(body)
                 text = piece.text
                 if piece.number:
                     text = f"torch.tensor({text})" if self.backend == "pyro" else f"jnp.asarray({text})"
-                return [f'{library}.factor({text_of(name)}, {text})']
+                return [f"{library}.factor({text_of(name)}, {text})"]
             case Param():
                 return self._param(statement, variable)
             case Network():
@@ -307,7 +314,7 @@ class NativeEmitter:
             constraint = f", constraint={self._constraint(statement.support)}"
         shape = index_text([("None" if p is None else ":") for p in frame] + [":"] * len(statement.event_shape))
         self.known[statement.name] = Piece(variable, ATOM + 1, Layout(False, frame, len(statement.event_shape)))
-        return [f'{variable} = {self.backend}.param({text_of(statement.name)}, {init}{constraint}){shape}']
+        return [f"{variable} = {self.backend}.param({text_of(statement.name)}, {init}{constraint}){shape}"]
 
     def _constraint(self, support: Support) -> str:
         name = CONSTRAINTS.get(support.kind, support.kind)
@@ -401,7 +408,7 @@ class NativeEmitter:
                     f"nn.module was given no `{other}` factory",
                     f"Pass {other}=..., or use the other backend.",
                 )
-            return f'{name} = networks[{text_of(spec.name)}]  # your own module'
+            return f"{name} = networks[{text_of(spec.name)}]  # your own module"
         if self.backend == "pyro":
             return torch_network(name, spec)
         return equinox_network(name, spec)

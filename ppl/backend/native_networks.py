@@ -22,7 +22,8 @@ def natural_rank(spec: NetworkSpec, rank: int) -> int:
 
 _TORCH_ACTIVATIONS = {
     "relu": "ReLU()", "tanh": "Tanh()", "sigmoid": "Sigmoid()", "softplus": "Softplus()", "gelu": "GELU()",
-    "silu": "SiLU()", "elu": "ELU()", "leaky_relu": "LeakyReLU(0.01)", "identity": "Identity()", "softmax": "Softmax(-1)",
+    "silu": "SiLU()", "elu": "ELU()", "leaky_relu": "LeakyReLU(0.01)", "identity": "Identity()",
+    "softmax": "Softmax(-1)",
 }  # fmt: skip
 _EQX_ACTIVATIONS = {
     "relu": "jax.nn.relu", "tanh": "jnp.tanh", "sigmoid": "jax.nn.sigmoid", "softplus": "jax.nn.softplus",

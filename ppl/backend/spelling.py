@@ -1,4 +1,4 @@
-"""How each operation is written in torch and in JAX: tables of text, read by lowering. No framework is imported here."""
+"""How each operation is written in torch and in JAX: tables of text that lowering reads. No framework is imported."""
 
 from __future__ import annotations
 

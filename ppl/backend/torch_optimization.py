@@ -1,7 +1,7 @@
 """Stochastic optimisation in torch: as few tensors and calls a step as possible.
 
-Small parameters live in one flat vector, because in eager mode each tensor costs the optimiser microseconds a step; large
-network weights stay tensors of their own, because copying them into one vector would cost more than it saves.
+Small parameters live in one flat vector, because in eager mode each tensor costs the optimiser microseconds a step;
+large network weights stay tensors of their own, because copying them into one vector would cost more than it saves.
 """
 
 from __future__ import annotations

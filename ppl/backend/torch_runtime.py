@@ -52,7 +52,9 @@ def gather(table: Tensor, index: Tensor, rest: int, index_rank: int) -> Tensor:
         if size == 1:
             where.append(torch.zeros((), dtype=torch.long, device=index.device))
         else:
-            where.append(torch.arange(size, device=index.device).reshape((size,) + (1,) * (width - axis - 1 + index_rank)))
+            where.append(
+                torch.arange(size, device=index.device).reshape((size,) + (1,) * (width - axis - 1 + index_rank))
+            )
     return table[(*where, index.long())]
 
 
@@ -92,9 +94,7 @@ def _convolve(function: Any, x: Tensor, weight: Tensor, bias: Tensor | None, set
         flat, front = _folded(x, 3)
         out = function(flat, weight.reshape(weight.shape[-4:]), None if bias is None else bias.reshape(-1), **settings)
         return out.reshape(*front, *out.shape[1:])
-    shape = torch.broadcast_shapes(
-        x.shape[:-3], weight.shape[:-4], () if bias is None else bias.shape[:-1]
-    )
+    shape = torch.broadcast_shapes(x.shape[:-3], weight.shape[:-4], () if bias is None else bias.shape[:-1])
     # One call for each set of weights; the rows that share it stay together in one batch.
     outer = torch.broadcast_shapes(weight.shape[:-4], () if bias is None else bias.shape[:-1])
     outer = (1,) * (len(shape) - len(outer)) + tuple(outer)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 
 class Progress:
@@ -24,7 +24,7 @@ class Progress:
 
             self._bar = tqdm(total=total, initial=initial, desc=label, leave=True)
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

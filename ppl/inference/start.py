@@ -51,8 +51,8 @@ def unconstrained_values(model: Compiled, values: Mapping[str, Any] | None) -> d
     needed = {a.name for a in emitted.arguments if a.group == "values"} - set(arrays)
     if needed:
         raise ScopeError(
-            f"its support depends on {sorted(needed)[0]!r}, so that site needs a starting value too.",
-            site=sorted(arrays)[0],
+            f"its support depends on {min(needed)!r}, so that site needs a starting value too.",
+            site=min(arrays),
             model=program.name,
         )
     function = backend.jit(model.load(emitted), model.precision)

@@ -98,7 +98,7 @@ def _refuse_comparison(program: Program, name: str, root: Value, latents: set[st
             continue
         touched = _sites_read(program, node) & latents
         if touched:
-            site = sorted(touched)[0]
+            site = min(touched)
             raise StrategyError(
                 f"it depends on {site!r} through `{node.op}`, whose derivative is zero: the reparameterised gradient "
                 f"would not see that dependence.",

@@ -76,7 +76,9 @@ class Model:
                 model=self.name,
                 declared_at=user_location(),
                 expected=f"{self.name}{self.signature}",
-                remedy=nearest(unknown[0], names) if unknown else "Pass every input; ppl.spec(shape) stands for data to come.",
+                remedy=nearest(unknown[0], names)
+                if unknown
+                else "Pass every input; ppl.spec(shape) stands for data to come.",
             ) from None
         bound.apply_defaults()
         return bound

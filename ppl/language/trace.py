@@ -140,9 +140,7 @@ class Trace:
                 remedy="Check that its input has rows.",
             )
         if plate in self.open:
-            raise PlateError(
-                f"plate {plate.name!r} is open already.", model=self.model, declared_at=statement.location
-            )
+            raise PlateError(f"plate {plate.name!r} is open already.", model=self.model, declared_at=statement.location)
         first = self.plates.get(plate.name)
         if first is not None and first.plate.size != plate.size:
             raise PlateError(

@@ -52,8 +52,15 @@ def plot_predictive(fit: Posterior, predictive: xarray.Dataset | None, settings:
         )
     given = True if predictive is None else predictive
     data = fit.to_arviz(log_likelihood=False, log_prior=False, predictive=given)
-    draw = arviz.plot_ppc if arviz_line(arviz) == 0 else arviz.plot_ppc_dist
-    return draw(data, **settings)
+    if arviz_line(arviz) == 0:
+        return arviz.plot_ppc(data, **settings)
+    # Its default of 50 comes with a warning where there are fewer.
+    return arviz.plot_ppc_dist(data, **{"num_samples": min(50, _draws_of(data)), **settings})
+
+
+def _draws_of(data: Any) -> int:
+    sizes = data["posterior_predictive"].sizes
+    return sizes["chain"] * sizes["draw"]
 
 
 def plot_objective(fit: Posterior, ax: Any, window: int | None) -> Any:

@@ -43,7 +43,8 @@ def check_guide(model: Program, guide: Program) -> None:
                 declared_at=site.location,
                 expected=f"a sample statement {name!r} in guide {guide.name!r}",
                 got=f"guide sites {sorted(guide.sites)}",
-                remedy=f"Add ppl.sample({name!r}, ...) to the guide; a latent left out would keep its prior and bias the rest.",
+                remedy=f"Add ppl.sample({name!r}, ...) to the guide; "
+                "a latent left out would keep its prior and bias the rest.",
             )
     for name, site in guide.sites.items():
         _check_site(model, guide, name, site)
@@ -160,7 +161,8 @@ def _check_shared(model: Program, guide: Program) -> None:
             )
         if isinstance(statement, Param) and isinstance(other, Param) and statement.full_shape != other.full_shape:
             raise GuideError(
-                f"parameter {name!r} has shape {statement.full_shape} in the guide and {other.full_shape} in the model.",
+                f"parameter {name!r} has shape {statement.full_shape} in the guide "
+                f"and {other.full_shape} in the model.",
                 site=name,
                 model=guide.name,
                 declared_at=statement.location,
@@ -172,7 +174,8 @@ def _check_inputs(model: Program, guide: Program) -> None:
     for plate in guide.plates:
         if plate.name in sizes and sizes[plate.name] != plate.plate.size:
             raise PlateError(
-                f"plate {plate.name!r} has {plate.plate.size} elements in the guide and {sizes[plate.name]} in the model.",
+                f"plate {plate.name!r} has {plate.plate.size} elements in the guide "
+                f"and {sizes[plate.name]} in the model.",
                 model=guide.name,
                 declared_at=plate.location,
                 remedy="Call model and guide with the same rows.",

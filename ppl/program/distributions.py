@@ -18,9 +18,10 @@ import numpy as np
 
 from ppl.errors import ModelError, ShapeError, SupportError, UnknownNameError, nearest, user_location
 
-from .ops import apply, broadcast, in_scope
+from .ops import apply, in_scope
 from .supports import Support
 from .values import DType, Shape, Value, lift
+from .vocabulary import broadcast
 
 FAMILIES: dict[str, type[Distribution]] = {}
 # Bijections by name, for reading programs from files; the classes live in `ppl.language.dist.bijections`.
@@ -84,9 +85,7 @@ class Distribution(ABC):
         if "__init__" in cls.__dict__:
             cls.__init__ = _checked_arguments(cls.__init__)
 
-    def __init__(
-        self, params: dict[str, Any], *, nested: dict[str, Distribution] | None = None, **static: Any
-    ) -> None:
+    def __init__(self, params: dict[str, Any], *, nested: dict[str, Distribution] | None = None, **static: Any) -> None:
         self.params = {name: in_scope(lift(item)) for name, item in params.items() if item is not None}
         self.static = static
         self._nested = nested or {}

@@ -93,8 +93,12 @@ def _static(value: Value, items: list[Any]) -> Value:
         else:
             raise _fail(value, f"{item!r} cannot index a symbolic value.", "Use integers, slices or integer values.")
         axis += 1
-    if all(
-        isinstance(k, tuple) and k == (0, n, 1) for k, n in zip([k for k in key if k is not None], value.shape, strict=True)
-    ) and None not in key:
+    if (
+        all(
+            isinstance(k, tuple) and k == (0, n, 1)
+            for k, n in zip([k for k in key if k is not None], value.shape, strict=True)
+        )
+        and None not in key
+    ):
         return value
     return apply("index", value, key=tuple(key))

@@ -1,7 +1,7 @@
 """Networks by specification: layers as data, parameters by name, and their meaning in the vocabulary of ops.
 
-A specification is inert. It prints, compares and serialises; the backends build `torch.nn` or `equinox` modules from it,
-and lowering expands it into operations where the pure functions are emitted.
+A specification is inert. It prints, compares and serialises; the backends build `torch.nn` or `equinox` modules from
+it, and lowering expands it into operations where the pure functions are emitted.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from .ops import apply
-from .values import Shape, Value
+from .values import DType, Shape, Value
+from .vocabulary import define
 
 ACTIVATIONS = ("relu", "tanh", "sigmoid", "softplus", "gelu", "silu", "elu", "leaky_relu", "identity", "softmax")
 
@@ -154,6 +155,62 @@ WEIGHTS: dict[str, Callable[[dict[str, Any]], tuple[Weight, ...]]] = {
     "layer_norm": _norm_weights,
     "embedding": _embedding_weights,
 }
+
+
+# --- networks ----------------------------------------------------------------------------------------------------
+
+
+def _linear(values: tuple[Value, ...], attrs: dict[str, Any]) -> tuple[Shape, DType]:
+    x, weight = values[:2]
+    if not x.shape or x.shape[-1] != weight.shape[1]:
+        raise ValueError(f"a linear layer from {weight.shape[1]} features cannot take event shape {x.shape}")
+    return (*x.shape[:-1], weight.shape[0]), "float"
+
+
+def _conv_size(size: int, kernel: int, stride: int, padding: int, dilation: int) -> int:
+    return (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+
+
+def _conv2d(values: tuple[Value, ...], attrs: dict[str, Any]) -> tuple[Shape, DType]:
+    x, weight = values[:2]
+    groups = attrs["groups"]
+    if x.ndim != 3 or x.shape[0] != weight.shape[1] * groups:
+        raise ValueError(f"a convolution from {weight.shape[1] * groups} channels cannot take event shape {x.shape}")
+    spatial = tuple(
+        _conv_size(x.shape[1 + i], weight.shape[2 + i], attrs["stride"][i], attrs["padding"][i], attrs["dilation"][i])
+        for i in range(2)
+    )
+    if min(spatial) < 1:
+        raise ValueError(f"the kernel is larger than the image of event shape {x.shape}")
+    return (weight.shape[0], *spatial), "float"
+
+
+def _conv_transpose2d(values: tuple[Value, ...], attrs: dict[str, Any]) -> tuple[Shape, DType]:
+    x, weight = values[:2]
+    if x.ndim != 3 or x.shape[0] != weight.shape[0]:
+        raise ValueError(f"a convolution from {weight.shape[0]} channels cannot take event shape {x.shape}")
+    spatial = tuple(
+        (x.shape[1 + i] - 1) * attrs["stride"][i]
+        - 2 * attrs["padding"][i]
+        + (weight.shape[2 + i] - 1)
+        + attrs["output_padding"][i]
+        + 1
+        for i in range(2)
+    )
+    return (weight.shape[1], *spatial), "float"
+
+
+def _layer_norm(values: tuple[Value, ...], attrs: dict[str, Any]) -> tuple[Shape, DType]:
+    x, weight = values[:2]
+    if x.shape[x.ndim - weight.ndim :] != weight.shape:
+        raise ValueError(f"a layer norm over {weight.shape} cannot take event shape {x.shape}")
+    return x.shape, "float"
+
+
+define("linear", "special", _linear, None, "float")
+define("conv2d", "special", _conv2d, None, "float")
+define("conv_transpose2d", "special", _conv_transpose2d, None, "float")
+define("layer_norm", "special", _layer_norm, None, "float")
 
 
 def apply_layer(layer: Layer, x: Value, weights: tuple[Value, ...]) -> Value:

@@ -214,7 +214,9 @@ def program_text(program: Program) -> str:
         while keep < min(len(plates), len(open_now)) and plates[keep] == open_now[keep]:
             keep += 1
         for depth in range(keep, len(plates)):
-            rows.append(("    " * (depth + 1) + _plate_line(plates[depth], aliases, printer), _at(aliases[plates[depth]])))
+            rows.append(
+                ("    " * (depth + 1) + _plate_line(plates[depth], aliases, printer), _at(aliases[plates[depth]]))
+            )
         open_now = plates
         indent = "    " * (len(plates) + 1)
         for value in before.get(statement.name, []):
@@ -245,7 +247,9 @@ def statement_text(statement: Statement, printer: Expressions) -> str:
     match statement:
         case Sample():
             notes = [n for n, on in (("observed", statement.observed), ("auxiliary", statement.auxiliary)) if on]
-            return f"{statement.name} ~ {distribution_text(statement.dist, printer)}" + "".join(f"  [{n}]" for n in notes)
+            return f"{statement.name} ~ {distribution_text(statement.dist, printer)}" + "".join(
+                f"  [{n}]" for n in notes
+            )
         case Deterministic():
             arrow = ":= do" if statement.intervened else "="
             return f"{statement.name} {arrow} {printer.text(statement.expression)}"

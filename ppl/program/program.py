@@ -105,9 +105,7 @@ class Program(Verbs):
         """
         found = self.by_name.get(name)
         if found is None:
-            raise UnknownNameError(
-                f"there is no site {name!r}.", model=self.name, remedy=nearest(name, self.by_name)
-            )
+            raise UnknownNameError(f"there is no site {name!r}.", model=self.name, remedy=nearest(name, self.by_name))
         return found
 
     def parents(self, name: str) -> tuple[str, ...]:

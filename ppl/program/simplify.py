@@ -1,7 +1,7 @@
 """Algebra on expression graphs before they are lowered: shared parts, folded constants, sums pushed inwards.
 
-The formulas of the families are written for reading. What an expert would simplify by hand (a scale of one, the log of a
-constant, a normaliser summed over rows it does not depend on) is simplified here, once for both backends.
+The formulas of the families are written for reading. What an expert would simplify by hand (a scale of one, the log of
+a constant, a normaliser summed over rows it does not depend on) is simplified here, once for both backends.
 """
 
 from __future__ import annotations
@@ -211,13 +211,11 @@ class Simplifier:
 
     # --- linear combinations -----------------------------------------------------------------------------------------
 
-    def linear(
-        self, value: Value, uses: Mapping[int, int] | None = None
-    ) -> tuple[float, list[tuple[float, Value]]]:
+    def linear(self, value: Value, uses: Mapping[int, int] | None = None) -> tuple[float, list[tuple[float, Value]]]:
         """A real value as a constant plus coefficients times terms; equal terms are gathered.
 
-        Sums that are smaller than the whole, or (where `uses` is given) needed elsewhere too, stay one term: taking them
-        apart would compute them twice.
+        Sums that are smaller than the whole, or (where `uses` is given) needed elsewhere too, stay one term: taking
+        them apart would compute them twice.
         """
         constant = 0.0
         order: dict[int, Value] = {}
@@ -327,7 +325,9 @@ class Simplifier:
             if self._untouched(b, plates) and a.shape == term.shape:
                 return self._share(apply(term.op, self._total(a, plates, axes), b))
         if term.op == "sum" and plates and not axes:
-            return self._sum(Value("plate_sum", (term,), (("plates", plates),), self._rest(term, plates), (), term.dtype))
+            return self._sum(
+                Value("plate_sum", (term,), (("plates", plates),), self._rest(term, plates), (), term.dtype)
+            )
         return self._reduced(term, plates, axes)
 
     def _rest(self, value: Value, plates: tuple[Plate, ...]) -> tuple[Plate, ...]:
@@ -347,9 +347,7 @@ class Simplifier:
         """How many numbers are summed."""
         return float(math.prod(self._count(p) for p in plates) * math.prod(body.shape[a] for a in axes))
 
-    def _part(
-        self, body: Value, term: Value, plates: tuple[Plate, ...], axes: tuple[int, ...]
-    ) -> tuple[float, Value]:
+    def _part(self, body: Value, term: Value, plates: tuple[Plate, ...], axes: tuple[int, ...]) -> tuple[float, Value]:
         """The sum of one smaller term: over what it varies over, and how often that counts."""
         count = 1.0
         for plate in plates:

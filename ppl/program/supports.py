@@ -13,7 +13,7 @@ from .values import Value, is_constant, lift
 def same_value(a: Value, b: Value) -> bool:
     """Whether two expressions are equal as written: the same operations on the same leaves.
 
-    `==` on values builds a comparison; this one answers at once, and may say no for expressions that are equal in value.
+    `==` on values builds a comparison; this one answers at once, and may say no for expressions of equal value.
     """
     same: set[tuple[int, int]] = set()
     pairs = [(a, b)]
@@ -53,7 +53,14 @@ class Support:
     @property
     def discrete(self) -> bool:
         """Whether the set is countable."""
-        return self.kind in ("boolean", "nonnegative_integer", "positive_integer", "integer_interval", "multinomial", "integer")
+        return self.kind in (
+            "boolean",
+            "nonnegative_integer",
+            "positive_integer",
+            "integer_interval",
+            "multinomial",
+            "integer",
+        )
 
     @property
     def rank(self) -> int:

@@ -346,6 +346,8 @@ def rewrite(roots: dict[str, Value], replace: Any) -> dict[str, Value]:
         new = replace(node, args)
         if new is None:
             unchanged = all(a is b for a, b in zip(args, node.args, strict=True))
-            new = node if unchanged else Value(node.op, args, node.attrs, node.plates, node.shape, node.dtype, node.hint)
+            new = (
+                node if unchanged else Value(node.op, args, node.attrs, node.plates, node.shape, node.dtype, node.hint)
+            )
         done[id(node)] = new
     return {name: done[id(root)] for name, root in roots.items()}

@@ -1,7 +1,7 @@
 """What a person does with a program, in the user's words.
 
-These methods reach into higher rooms (transforms, backend), so each imports what it needs when it is called. This is the
-one file that the layering test allows to do so.
+These methods reach into higher rooms (transforms, backend), so each imports what it needs when it is called. This is
+the one file that the layering test allows to do so.
 """
 
 from __future__ import annotations

@@ -11,10 +11,10 @@ import numpy as np
 from ppl.errors import DataError, ShapeError, UnknownNameError, nearest
 from ppl.language.arrays import to_numpy
 from ppl.program.distributions import Distribution
-from ppl.program.ops import LEAVES, OPS
 from ppl.program.program import Program
 from ppl.program.statements import Deterministic, Factor, Input, Param, Sample, Statement
 from ppl.program.values import Plate, Value, dtype_kind, walk
+from ppl.program.vocabulary import LEAVES, OPS
 
 
 def bind(program: Program, inputs: Mapping[str, Any]) -> Program:
@@ -155,7 +155,10 @@ class _Rebuilder:
         names = {i.name for i in inputs} | observed
         plates = tuple(
             replace(
-                p, plate=self.plates[p.plate], outer=self.stack(p.outer), sources=tuple(self.value(v) for v in p.sources)
+                p,
+                plate=self.plates[p.plate],
+                outer=self.stack(p.outer),
+                sources=tuple(self.value(v) for v in p.sources),
             )
             for p in self.old.plates
         )

@@ -253,4 +253,3 @@ def simulator(
         elif isinstance(statement, Deterministic):
             resolver.values[statement.name] = given.get(statement.name, resolver.value(statement.expression))
     return Simulator(resolver.values, log_probs, tuple(noise), dists)
-

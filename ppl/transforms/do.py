@@ -36,7 +36,9 @@ def do(program: Program, values: Mapping[str, Any]) -> Program:
             kinds: dict[type, str] = {Param: "a parameter", Factor: "a factor"}
             what = kinds.get(type(statement), "a network")
             raise ModelError(
-                f"{name!r} is {what}; only sites can be intervened on.", model=program.name, declared_at=statement.location
+                f"{name!r} is {what}; only sites can be intervened on.",
+                model=program.name,
+                declared_at=statement.location,
             )
         _refuse_ambiguous(program, name)
         expression = _expression(program, statement, item, inputs, data)

@@ -138,4 +138,3 @@ def unconstrained_params(program: Program) -> tuple[dict[str, Value], dict[str, 
         forward[name] = bijection.forward(x)
         inverse[name] = bijection.inverse(statement.value)
     return forward, inverse
-

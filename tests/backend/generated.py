@@ -45,7 +45,8 @@ class Generator:
                 self.sites(1)
 
         program = generated(x, table, group)
-        names = [n for n in program.sites if self.choose.random() < 0.3]
+        # The support of a uniform site moves with its parents, so fixed data would fall outside.
+        names = [n for n in program.sites if self.choose.random() < 0.3 and n[0] != "u"]
         if names:
             drawn = ppl.compile(program, "pyro", precision="float64").simulate()
             program = program.observe(**{n: np.asarray(drawn[n]) for n in names})

@@ -18,6 +18,7 @@ from tests.models.comparing import BACKENDS
 
 Array = np.ndarray
 TRAINED = 1500  # images; the other 297 are held out
+MARGIN = 3.0  # nats an image by which a fit has to beat independent pixels, of about 25 (13 for half an image)
 
 
 @dataclass(frozen=True)
@@ -29,14 +30,12 @@ class Task:
         encoder: its guide.
         target: the pixels that are modelled.
         steps: of training.
-        margin: by how many nats an image the bound has to exceed that of independent pixels.
     """
 
     model: Callable[[Array], ppl.Program]
     encoder: Callable[[Array], ppl.Program]
     target: Callable[[Array], Array]
     steps: int
-    margin: float
 
 
 def pictures(images: Array) -> Array:
@@ -57,21 +56,18 @@ TASKS = {
         lambda images: models.vae_encoder(images, hidden=64),
         lambda images: images,
         800,
-        5.0,
     ),
     "cvae": Task(
         lambda images: models.cvae(upper(images), 32, hidden=64).observe(y=lower(images)),
         lambda images: models.cvae_encoder(upper(images), lower(images), hidden=64),
         lower,
         800,
-        3.0,
     ),
     "conv_vae": Task(
         lambda images: models.conv_vae(pictures(images), channels=8).observe(x=pictures(images)),
         lambda images: models.conv_vae_encoder(pictures(images), channels=8),
         lambda images: images,
         400,
-        2.0,
     ),
 }
 
@@ -114,8 +110,7 @@ def held_out_bound(name: str, params: dict[str, Array], backend: str) -> tuple[f
 @pytest.mark.parametrize("name", TASKS)
 def test_it_beats_independent_pixels(name: str, backend: str) -> None:
     bound, error = held_out_bound(name, fitted(name, backend), backend)
-    print(name, backend, bound, error, baseline(TASKS[name]))
-    assert bound - sigmas() * error > baseline(TASKS[name]) + TASKS[name].margin
+    assert bound - sigmas() * error > baseline(TASKS[name]) + MARGIN
 
 
 @pytest.mark.parametrize("name", TASKS)

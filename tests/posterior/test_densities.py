@@ -162,7 +162,7 @@ def test_loo_warns_of_elements_that_decide_alone():
     draws = {"mu": quantile_draws(mean, sd, 1000).reshape(2, 500)}
     fit = Posterior(centre(1).observe(y=y), Exact(), backend="pyro", precision="float64", draws=draws)
     with pytest.warns(UserWarning, match="Pareto"):
-        assert loo_facts(fit.loo())["warning"]
+        assert loo_facts(fit.loo(pointwise=False))["warning"]
 
 
 def test_khat_is_arviz_s():

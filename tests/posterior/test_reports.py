@@ -22,6 +22,7 @@ from tests.posterior.fits import (
     factors_fit,
     regression_fit,
 )
+from tests.posterior.lines import LINE
 
 
 @pytest.fixture(autouse=True)
@@ -223,7 +224,7 @@ def test_traces_and_densities():
 def test_replicates_among_the_data():
     fit = centre_fit(2, 20)
     assert fit.plot_predictive() is not None
-    assert fit.plot_predictive(fit.predict(), num_pp_samples=5) is not None
+    assert fit.plot_predictive(fit.predict(), **{"num_samples" if LINE else "num_pp_samples": 5}) is not None
     with pytest.raises(DataError, match="no site is observed"):
         centre_fit(2, 20).replace(program=centre(12)).plot_predictive()
     new = factors_fit(draws=3)

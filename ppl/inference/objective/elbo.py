@@ -79,7 +79,7 @@ class ELBO:
 
     Attributes:
         particles: draws of the guide a step.
-        analytic_kl: replace the Monte Carlo estimate of each site's KL divergence by its closed form where there is one.
+        analytic_kl: take each site's KL divergence in closed form where there is one, instead of estimating it.
 
     Reference: Jordan et al. (1999); Kingma and Welling (2014).
     """
@@ -167,8 +167,8 @@ class IWELBO:
         subsampled = [p for p in inner if p.name in bound.batch]
         if subsampled:
             raise StrategyError(
-                f"plate {subsampled[0].name!r} is subsampled, but stands inside the logarithm of the importance-weighted "
-                "bound, where a minibatch estimate is biased.",
+                f"plate {subsampled[0].name!r} is subsampled, but stands inside the logarithm of the "
+                "importance-weighted bound, where a minibatch estimate is biased.",
                 site=name,
                 model=bound.programs[0].name,
                 remedy="Use all rows (no batch_size), ELBO(), or a guide without global latents.",

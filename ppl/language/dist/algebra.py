@@ -340,15 +340,45 @@ def _both(a: Value, b: Value | None) -> Value:
     return a if b is None else a & b
 
 
-def inside(dist: Distribution, value: Value, density: Callable[[Value], Number], stand_in: object) -> Value:
-    """A log density that is -inf outside the support, with finite gradients inside.
+def inner_point(support: Support, shape: Shape) -> Value:
+    """A member of a support that is far from its edge, for values of an event shape."""
+    bounds, size = support.bounds, shape[-1] if shape else 1
+    match support.kind:
+        case "interval":
+            return lift(mul(0.5, add(bounds[0], bounds[1])))
+        case "greater_than":
+            return lift(add(bounds[0], 1.0))
+        case "less_than":
+            return lift(add(bounds[0], -1.0))
+        case "integer_interval":
+            return bounds[0]
+        case "unit_interval":
+            return lift(0.5)
+        case "simplex":
+            return lift(1.0 / size)
+        case "ordered":
+            return lift(np.arange(float(size)))
+        case "multinomial":
+            first = number(bounds[0])
+            return lift(np.array([int(first or 0)] + [0] * (size - 1)))
+        case "lower_cholesky" | "corr_cholesky" | "positive_definite":
+            return lift(np.eye(size))
+        case "boolean" | "nonnegative_integer" | "integer":
+            return lift(0)
+        case "positive_integer":
+            return lift(1)
+        case _:
+            return lift(1.0)
+
+
+def inside(dist: Distribution, value: Value, density: Callable[[Value], Number]) -> Value:
+    """A log density that is -inf outside the support, with finite gradients everywhere.
 
     Args:
         dist: the distribution, whose `checked` switches the guard.
         value: where the density is wanted.
-        density: log density of values inside the support.
-        stand_in: a member of the support; it takes the place of outsiders, so that the formula never sees one and no
-            NaN enters the gradient.
+        density: log density of values inside the support. Outsiders are replaced before it is evaluated, so that the
+            formula never sees one and no NaN enters the gradient.
     """
     ok = member(dist.support, value) if dist.checked else None
     if ok is None:
@@ -356,7 +386,12 @@ def inside(dist: Distribution, value: Value, density: Callable[[Value], Number],
     wide = ok
     for _ in range(value.ndim - ok.ndim):
         wide = wide[..., None]
-    return where(ok, density(apply("where", wide, value, stand_in)), -math.inf)
+    inner = density(apply("where", wide, value, inner_point(dist.support, value.shape)))
+    # A draw of several numbers is inside if all of them are.
+    joint = dist.event_rank - (value.ndim - ok.ndim)
+    if joint > 0:
+        ok = apply("all", ok, axis=tuple(range(-joint, 0)))
+    return where(ok, inner, -math.inf)
 
 
 def exactly_one(family: str, **options: object) -> None:

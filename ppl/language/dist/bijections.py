@@ -11,9 +11,10 @@ import numpy as np
 
 from ppl.errors import ShapeError, SupportError, user_location
 from ppl.program.distributions import BIJECTIONS
-from ppl.program.ops import broadcast, in_scope
+from ppl.program.ops import in_scope
 from ppl.program.supports import Support, real, same_value
 from ppl.program.values import Shape, Value, lift
+from ppl.program.vocabulary import broadcast
 
 from . import algebra as al
 from .algebra import Number, add, neg

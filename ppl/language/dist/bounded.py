@@ -62,7 +62,7 @@ class Uniform(Distribution):
 
     def element_log_prob(self, value: Value) -> Value:
         """-log(high - low) inside."""
-        return al.inside(self, value, lambda _: neg(log(self.width)), lift(self.params["low"]))
+        return al.inside(self, value, lambda _: neg(log(self.width)))
 
     def draw(self, noise: NoiseSource) -> Value:
         """Low + (high - low) * noise."""
@@ -114,7 +114,7 @@ class DiscreteUniform(Distribution):
 
     def element_log_prob(self, value: Value) -> Value:
         """-log(number of values) inside."""
-        return al.inside(self, value, lambda _: neg(log(self.size)), lift(self.params["low"]))
+        return al.inside(self, value, lambda _: neg(log(self.size)))
 
     def draw(self, noise: NoiseSource) -> Value:
         """Low + whole part of uniform noise times the number of values."""
@@ -152,7 +152,7 @@ class Beta(Distribution):
 
     def element_log_prob(self, value: Value) -> Value:
         """Log density of each element, in nats."""
-        return al.inside(self, value, self._density, 0.5)
+        return al.inside(self, value, self._density)
 
     def _density(self, x: Value) -> Number:
         a, b = self.params["concentration1"], self.params["concentration0"]
@@ -207,7 +207,7 @@ class Dirichlet(Distribution):
     def element_log_prob(self, value: Value) -> Value:
         """Log density of each vector with respect to all but its last entry, in nats."""
         stand_in = 1.0 / self.event_shape[-1]
-        return al.inside(self, value, self._density, stand_in)
+        return al.inside(self, value, self._density)
 
     def _density(self, x: Value) -> Number:
         a = self.params["concentration"]

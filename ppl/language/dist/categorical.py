@@ -78,7 +78,7 @@ class Categorical(Categories):
 
     def element_log_prob(self, value: Value) -> Value:
         """Log probability of each element, in nats."""
-        return al.inside(self, value, self._density, 0)
+        return al.inside(self, value, self._density)
 
     def _density(self, x: Value) -> Number:
         index = apply("astype", x, dtype="int") if x.dtype != "int" else x
@@ -117,7 +117,7 @@ class OneHotCategorical(Categories):
 
     def element_log_prob(self, value: Value) -> Value:
         """Log probability of each vector, in nats."""
-        return al.inside(self, value, self._weighted, _first_category(self.categories, 1))
+        return al.inside(self, value, self._weighted)
 
     def draw(self, noise: NoiseSource) -> Value:
         """The unit vector of the category that wins an exponential race."""
@@ -177,7 +177,7 @@ class Multinomial(Categories):
     def element_log_prob(self, value: Value) -> Value:
         """Log probability of each vector, in nats."""
         total = al.number(self.params["total_count"])
-        return al.inside(self, value, self._density, _first_category(self.categories, int(total or 0)))
+        return al.inside(self, value, self._density)
 
     def _density(self, x: Value) -> Number:
         counts = lift(al.real(x))

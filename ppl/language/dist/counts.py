@@ -66,7 +66,7 @@ class Bernoulli(Odds):
 
     def element_log_prob(self, value: Value) -> Value:
         """Log probability of each element, in nats."""
-        return al.inside(self, value, self._density, 0)
+        return al.inside(self, value, self._density)
 
     def _density(self, x: Value) -> Number:
         if "logits" in self.params:
@@ -110,7 +110,7 @@ class Geometric(Odds):
 
     def element_log_prob(self, value: Value) -> Value:
         """Log probability of each element, in nats."""
-        return al.inside(self, value, self._density, 0)
+        return al.inside(self, value, self._density)
 
     def _density(self, x: Value) -> Number:
         if "probs" in self.params:
@@ -160,7 +160,7 @@ class Binomial(Odds):
 
     def element_log_prob(self, value: Value) -> Value:
         """Log probability of each element, in nats."""
-        return al.inside(self, value, self._density, 0)
+        return al.inside(self, value, self._density)
 
     def _density(self, x: Value) -> Number:
         n, k = al.real(self.params["total_count"]), al.real(x)
@@ -214,7 +214,7 @@ class BetaBinomial(Distribution):
 
     def element_log_prob(self, value: Value) -> Value:
         """Log probability of each element, in nats."""
-        return al.inside(self, value, self._density, 0)
+        return al.inside(self, value, self._density)
 
     def _density(self, x: Value) -> Number:
         a, b, n = (al.real(v) for v in self.params.values())
@@ -262,7 +262,7 @@ class Poisson(Distribution):
 
     def element_log_prob(self, value: Value) -> Value:
         """Log probability of each element, in nats."""
-        return al.inside(self, value, self._density, 0)
+        return al.inside(self, value, self._density)
 
     def _density(self, x: Value) -> Number:
         rate, k = self.params["rate"], al.real(x)
@@ -335,7 +335,7 @@ class NegativeBinomial(Odds):
 
     def element_log_prob(self, value: Value) -> Value:
         """Log probability of each element, in nats."""
-        return al.inside(self, value, self._density, 0)
+        return al.inside(self, value, self._density)
 
     def _density(self, x: Value) -> Number:
         n, k = self.failures, al.real(x)

@@ -41,7 +41,7 @@ class Gamma(Distribution):
     def element_log_prob(self, value: Value) -> Value:
         """Log density of each element, in nats."""
         p = self.params
-        return al.inside(self, value, lambda x: gamma_log_prob(x, p["concentration"], p["rate"]), 1.0)
+        return al.inside(self, value, lambda x: gamma_log_prob(x, p["concentration"], p["rate"]))
 
     def draw(self, noise: NoiseSource) -> Value:
         """A standard gamma draw over the rate."""
@@ -80,7 +80,7 @@ class Chi2(Distribution):
 
     def element_log_prob(self, value: Value) -> Value:
         """Gamma density with concentration df / 2 and rate 1/2."""
-        return al.inside(self, value, lambda x: gamma_log_prob(x, mul(0.5, self.params["df"]), 0.5), 1.0)
+        return al.inside(self, value, lambda x: gamma_log_prob(x, mul(0.5, self.params["df"]), 0.5))
 
     def draw(self, noise: NoiseSource) -> Value:
         """Twice a standard gamma draw."""
@@ -115,7 +115,7 @@ class InverseGamma(Distribution):
 
     def element_log_prob(self, value: Value) -> Value:
         """Gamma density of the reciprocal, with its change of volume."""
-        return al.inside(self, value, self._density, 1.0)
+        return al.inside(self, value, self._density)
 
     def _density(self, x: Value) -> Number:
         a, b = self.params["concentration"], self.params["rate"]

@@ -52,8 +52,10 @@ class Mixed(Distribution):
 
     def element_log_prob(self, value: Value) -> Value:
         """Log of the weighted sum of the components' densities."""
-        terms = self.component_log_prob(value) + self.mixing.log_probs
-        return apply("logsumexp", terms, axis=(-1,))
+        return al.inside(self, value, self._density)
+
+    def _density(self, x: Value) -> Value:
+        return apply("logsumexp", self.component_log_prob(x) + self.mixing.log_probs, axis=(-1,))
 
     def draw(self, noise: NoiseSource) -> Value:
         """The draw of the chosen component; the others are drawn in vain."""
@@ -123,17 +125,14 @@ class MixtureSameFamily(Mixed):
 
     def component_log_prob(self, value: Value) -> Value:
         """Log density of each element under each component; components on the last axis."""
-        components = self._guarded(self.components)
+        # Inside the common support a value may still lie outside one component's own bounds.
+        components = self.components if self.components.support.bounds else self.components.unchecked()
         rank = self.event_rank
         lead = value.shape[: value.ndim - rank]
         spread = apply("reshape", value, shape=(*lead, 1, *value.shape[value.ndim - rank :]))
         terms = components.element_log_prob(spread)
         wanted = (*lead, *components.element_shape)
         return lift(al.sum_as(al.filled(terms, wanted), wanted, rank - components.event_rank))
-
-    def _guarded(self, components: Distribution) -> Distribution:
-        # Inside the common support a value may still lie outside one component's bounds.
-        return components if self.checked or components.support.bounds else components.unchecked()
 
     def unchecked(self) -> MixtureSameFamily:
         """Without the guard, which stays in components that have bounds of their own."""
@@ -219,9 +218,8 @@ class Mixture(Mixed):
         """Log density of each element under each component; components on the last axis."""
         columns: list[Value] = []
         for component in self.components:
-            component = component if self.checked else component.unchecked()
             shape = (*self.element_shape, *component.element_shape)
-            terms = al.filled(component.element_log_prob(value), shape)
+            terms = al.filled(component.unchecked().element_log_prob(value), shape)
             columns.append(lift(al.sum_as(terms, shape, self.event_rank - component.event_rank)))
         return apply("stack", *columns, axis=-1)
 

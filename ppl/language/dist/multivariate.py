@@ -278,7 +278,7 @@ class LKJCholesky(Distribution):
 
     def element_log_prob(self, value: Value) -> Value:
         """Log density of each factor with respect to its entries below the diagonal, in nats."""
-        return al.inside(self, value, self._density, np.eye(self.dimension))
+        return al.inside(self, value, self._density)
 
     def _density(self, x: Value) -> Number:
         n, eta = self.dimension, self.params["concentration"]

@@ -37,7 +37,7 @@ class LogNormal(Distribution):
 
     def element_log_prob(self, value: Value) -> Value:
         """Normal density of the logarithm, less the logarithm."""
-        return al.inside(self, value, self._density, 1.0)
+        return al.inside(self, value, self._density)
 
     def _density(self, x: Value) -> Number:
         logarithm = log(x)
@@ -122,7 +122,7 @@ class Half(Distribution):
 
     def element_log_prob(self, value: Value) -> Value:
         """Twice the symmetric density."""
-        return al.inside(self, value, lambda x: self._density(lift(div(x, self.params["scale"]))), 1.0)
+        return al.inside(self, value, lambda x: self._density(lift(div(x, self.params["scale"]))))
 
     def draw(self, noise: NoiseSource) -> Value:
         """Scale * |noise|."""

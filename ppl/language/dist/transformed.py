@@ -123,23 +123,8 @@ class Transformed(Distribution):
 
     def element_log_prob(self, value: Value) -> Value:
         """Density of the preimage, less the log determinant."""
-        if not self.checked:
-            return lift(self._density(value))
         # Guarded here, at the image, because the preimage of a value outside it may be NaN.
-        ok = al.member(self.support, value)
-        if ok is None:
-            return lift(self._density(value))
-        free = value.ndim - ok.ndim
-        inner = apply("where", _widen(ok, free), value, self._stand_in(value.shape))
-        extra = self.event_rank - free
-        if extra > 0:
-            ok = apply("all", ok, axis=tuple(range(-extra, 0)))
-        return al.where(ok, self._density(inner), -math.inf)
-
-    def _stand_in(self, shape: Shape) -> Value:
-        bijection = self.bijection
-        core = bijection.inverse_shape(shape)
-        return bijection.forward(al.filled(_inner_point(self.base.support), core))
+        return al.inside(self, value, self._density)
 
     def _density(self, y: Value) -> Number:
         bijection, base = self.bijection, self.wide_base.unchecked()
@@ -185,28 +170,6 @@ class Transformed(Distribution):
 
 
 TransformedDistribution = Transformed
-
-
-def _widen(ok: Value, axes: int) -> Value:
-    for _ in range(axes):
-        ok = ok[..., None]
-    return ok
-
-
-def _inner_point(support: Support) -> Number:
-    """A number inside a support of numbers; vectors of reals take any."""
-    bounds = support.bounds
-    match support.kind:
-        case "interval":
-            return mul(0.5, add(bounds[0], bounds[1]))
-        case "greater_than":
-            return add(bounds[0], 1.0)
-        case "less_than":
-            return add(bounds[0], -1.0)
-        case "real" | "real_vector" | "real_matrix":
-            return 0.0
-        case _:
-            return 0.5
 
 
 class Delta(Distribution):

@@ -8,9 +8,10 @@ from typing import Any, ClassVar
 
 from ppl.errors import ModelError, ShapeError, SupportError, user_location
 from ppl.program.distributions import Distribution, NoiseSource
-from ppl.program.ops import apply, broadcast
+from ppl.program.ops import apply
 from ppl.program.supports import Support, positive, real
 from ppl.program.values import Shape, Value, lift
+from ppl.program.vocabulary import broadcast
 
 from . import algebra as al
 from .algebra import Number, add, mul, neg, sub
@@ -79,24 +80,10 @@ class Truncation(Distribution):
 
     def element_log_prob(self, value: Value) -> Value:
         """Density of the base over the mass between the bounds."""
-        return al.inside(self, value, self._density, self._inner_point())
+        return al.inside(self, value, self._density)
 
     def _density(self, x: Value) -> Number:
         return add(self.base.unchecked().element_log_prob(x), neg(self._log_mass()))
-
-    def _inner_point(self) -> Value:
-        support = self.support
-        match support.kind:
-            case "positive" | "unit_interval":
-                return lift(0.5)
-            case "interval":
-                return lift(mul(0.5, add(*support.bounds)))
-            case "greater_than":
-                return lift(add(support.bounds[0], 1.0))
-            case "less_than":
-                return lift(add(support.bounds[0], -1.0))
-            case _:
-                return lift(0.0)
 
     def draw(self, noise: NoiseSource) -> Value:
         """Quantile of noise that is uniform on the mass between the bounds."""

@@ -74,7 +74,7 @@ class Exponential(Waiting):
     def element_log_prob(self, value: Value) -> Value:
         """log(rate) - rate * value."""
         rate = self.params["rate"]
-        return al.inside(self, value, lambda x: add(log(rate), neg(mul(rate, x))), 1.0)
+        return al.inside(self, value, lambda x: add(log(rate), neg(mul(rate, x))))
 
     def draw_with_element_log_prob(self, noise: NoiseSource) -> tuple[Value, Value]:
         """A draw, and its log density from the noise."""
@@ -122,7 +122,7 @@ class Weibull(Waiting):
 
     def element_log_prob(self, value: Value) -> Value:
         """Log density of each element, in nats."""
-        return al.inside(self, value, self._density, 1.0)
+        return al.inside(self, value, self._density)
 
     def _density(self, x: Value) -> Number:
         scale, k = self.params["scale"], self.params["concentration"]
@@ -174,7 +174,7 @@ class Pareto(Waiting):
 
     def element_log_prob(self, value: Value) -> Value:
         """Log density of each element, in nats."""
-        return al.inside(self, value, self._density, lift(mul(2.0, self.params["scale"])))
+        return al.inside(self, value, self._density)
 
     def _density(self, x: Value) -> Number:
         scale, alpha = self.params["scale"], self.params["alpha"]

@@ -7,9 +7,10 @@ from typing import Any, ClassVar
 
 from ppl.errors import ModelError, ShapeError, user_location
 from ppl.program.distributions import Distribution, NoiseSource
-from ppl.program.ops import apply, broadcast
+from ppl.program.ops import apply
 from ppl.program.supports import Support, nonnegative, positive, real, unit_interval
 from ppl.program.values import Shape, Value, lift
+from ppl.program.vocabulary import broadcast
 
 from . import algebra as al
 from .algebra import Number, add, log, log1p, mul, neg, sub

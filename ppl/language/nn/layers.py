@@ -119,7 +119,9 @@ def _pair(size: int | Sequence[int]) -> tuple[int, int]:
     return (size, size) if isinstance(size, int) else (size[0], size[1])
 
 
-def Linear(name: str, inputs: int, outputs: int, *, bias: bool = True, prior: Distribution | None = None) -> NetworkValue:
+def Linear(
+    name: str, inputs: int, outputs: int, *, bias: bool = True, prior: Distribution | None = None
+) -> NetworkValue:
     """An affine map of the last event axis, from `inputs` to `outputs` features.
 
     Args:
@@ -301,7 +303,8 @@ def Sequential(
 
     Args:
         name: name of the network; a part's parameters are called `name.part.weight`.
-        parts: networks declared just for this one (they lose their own entry), names of activations, `Reshape`, `Flatten`.
+        parts: networks declared just for this one (they lose their own entry), names of activations, `Reshape`,
+            `Flatten`.
         prior: distribution of one weight.
 
     Raises:

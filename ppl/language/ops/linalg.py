@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from string import ascii_letters
 
 from ppl.errors import ShapeError, user_location
-from ppl.program.ops import apply, in_scope, negative_axes
+from ppl.program.ops import apply, in_scope
 from ppl.program.values import Value, lift
+from ppl.program.vocabulary import negative_axes
 
 from .elementwise import Operand
 from .reductions import axes_of, sum

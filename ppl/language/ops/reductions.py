@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from ppl.errors import ShapeError, user_location
-from ppl.program.ops import apply, in_scope, negative_axes
+from ppl.program.ops import apply, in_scope
 from ppl.program.values import Value, lift
+from ppl.program.vocabulary import negative_axes
 
 from .elementwise import Operand
 
