@@ -15,7 +15,8 @@ from ppl.program.simplify import simplify
 from ppl.program.values import Plate, Value, reference, rewrite, walk
 
 from .layout import Layout, frame_of, index_text, plate_positions
-from .lowering import Lowering, Piece, identifier, text_of
+from .lowering import Lowering, identifier, text_of
+from .pieces import Piece
 from .spelling import ATOM, Spelling
 
 HEADERS = {

@@ -22,8 +22,9 @@ from ppl.transforms.density import Resolver
 
 from .families import Library, native_text
 from .layout import Layout, alignment, frame_of, index_text, merge, plate_positions
-from .lowering import Lowering, Piece, identifier, text_of
+from .lowering import Lowering, identifier, text_of
 from .native_networks import equinox_network, natural_rank, torch_network
+from .pieces import Piece
 from .spelling import ATOM, JAX, TORCH
 
 BACKENDS = ("numpyro", "pyro")
@@ -83,7 +84,22 @@ def native_source(program: Program, backend: str, function: str | None = None) -
 
 # Names that emitted code has a use for already.
 RESERVED = frozenset(
-    [*keyword.kwlist, "F", "dist", "eqx", "eqx_module", "jax", "jnp", "jsp", "model", "networks", "numpyro", "pyro", "runtime", "torch"]
+    [
+        *keyword.kwlist,
+        "F",
+        "dist",
+        "eqx",
+        "eqx_module",
+        "jax",
+        "jnp",
+        "jsp",
+        "model",
+        "networks",
+        "numpyro",
+        "pyro",
+        "runtime",
+        "torch",
+    ]
 )
 
 

@@ -136,7 +136,8 @@ class Simplifier:
     # --- elementwise identities: each gives a simpler value, or None to keep the node -------------------------------
 
     def _same(self, kept: Value, value: Value) -> Value | None:
-        return value if value.shape == kept.shape and value.dtype == kept.dtype else None
+        same = (value.shape, value.dtype, set(value.plates)) == (kept.shape, kept.dtype, set(kept.plates))
+        return value if same else None
 
     def _add(self, kept: Value, a: Value, b: Value) -> Value | None:
         if number(a) == 0:

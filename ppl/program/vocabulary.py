@@ -8,7 +8,7 @@ lets any number of leading axes (posterior draws, particles, plates) ride along 
     elementwise   operands broadcast against each other; event ranks are aligned
     axes          acts on event axes given by the attribute `axis` (negative); any leading axes ride along
     matrix        acts on the last one or two event axes, already batched in both libraries
-    special       has a rule of its own in `ppl.backend.lowering`
+    special       has a rule of its own in `ppl.backend.rules`
 """
 
 from __future__ import annotations

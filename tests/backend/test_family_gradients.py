@@ -11,7 +11,8 @@ import torch.nn.functional
 
 from ppl.backend import torch_runtime
 from ppl.backend.layout import Layout
-from ppl.backend.lowering import Lowering, Piece
+from ppl.backend.lowering import Lowering
+from ppl.backend.pieces import Piece
 from ppl.backend.spelling import ATOM, TORCH
 from ppl.language import dist
 from ppl.program.distributions import Distribution
@@ -37,12 +38,12 @@ def gradients(root: Value, bound: dict[str, np.ndarray], precision: str) -> tupl
     dtype = getattr(torch, precision)
 
     def tensor(array: Any, grad: bool) -> torch.Tensor:
-        out = torch.as_tensor(np.asarray(array))
+        out = torch.tensor(np.asarray(array))
         return out.to(dtype).requires_grad_(grad) if out.is_floating_point() else out
 
     names: dict[str, Any] = {"torch": torch, "F": torch.nn.functional, "runtime": torch_runtime}
     names |= {name: tensor(array, False) for name, array in lowering.constants.items()}
-    exec("\n".join(lines), names)
+    exec("\n".join(lines), names)  # noqa: S102 - this is what the backend does with emitted code
     arguments = {name: tensor(bound[name], True) for name in leaves}
     result = names["run"](**arguments)
     real = {name: a for name, a in arguments.items() if a.is_floating_point()}
@@ -50,7 +51,7 @@ def gradients(root: Value, bound: dict[str, np.ndarray], precision: str) -> tupl
         return float(result), {name: np.zeros(a.shape) for name, a in real.items()}
     found = torch.autograd.grad(result, list(real.values()), allow_unused=True)
     arrays = {n: np.zeros(a.shape) if g is None else g.numpy() for (n, a), g in zip(real.items(), found, strict=True)}
-    return float(result), arrays
+    return result.item(), arrays
 
 
 def freed(item: Distribution) -> tuple[Distribution, dict[str, np.ndarray]]:
@@ -67,7 +68,11 @@ def freed(item: Distribution) -> tuple[Distribution, dict[str, np.ndarray]]:
     return item.substitute(free), bound
 
 
-@pytest.mark.parametrize("name", [n for n, c in CASES.items() if c.dist.family != "Delta"])
+# A Delta has no density to differentiate, and a scale that is free must be positive.
+LEFT_OUT = {"Delta", "Delta.scalar", "Transformed.falling"}
+
+
+@pytest.mark.parametrize("name", [n for n in CASES if n not in LEFT_OUT])
 def test_gradients_are_differences(name: str):
     item, bound = freed(CASES[name].dist)
     bound["x"] = draws_of(CASES[name].dist, 1, seed=1)[0]

@@ -78,14 +78,14 @@ def factors(rows: int = 6):
 def _regression_case() -> Case:
     design = np.column_stack([X, np.ones(12)])
     mean, covariance, evidence = _gaussian(design, Y, np.array([1.0, 1.0, 2.0]), 0.5)
-    build = lambda: regression(X).observe(y=Y)  # noqa: E731
+    build = lambda: regression(X).observe(y=Y)
     return Case(build, {"weights": mean[:2], "intercept": mean[2]}, covariance, evidence)
 
 
 def _groups_case() -> Case:
     design = np.column_stack([np.ones(12), np.eye(3)[GROUP]])
     mean, covariance, evidence = _gaussian(design, Z, np.array([1.0, 0.7, 0.7, 0.7]), 1.0)
-    build = lambda: groups(GROUP).observe(y=Z)  # noqa: E731
+    build = lambda: groups(GROUP).observe(y=Z)
     return Case(build, {"centre": mean[0], "offset": mean[1:]}, covariance, evidence)
 
 
@@ -93,7 +93,7 @@ def _factors_case() -> Case:
     y = _rng().normal(size=(6, 2))
     design = np.kron(np.eye(6), np.array([[1.0], [-0.5]]))
     mean, covariance, evidence = _gaussian(design, y.ravel(), np.ones(6), 0.8)
-    build = lambda: factors().observe(y=y)  # noqa: E731
+    build = lambda: factors().observe(y=y)
     return Case(build, {"z": mean}, covariance, evidence)
 
 

@@ -245,8 +245,14 @@ from ppl.posterior.posterior import Posterior
 from ppl.posterior.simulate import simulate
 loaded = {name.partition(".")[0] for name in sys.modules}
 assert not loaded & {"arviz", "matplotlib", "pandas", "xarray", "scipy", "torch", "jax"}, loaded
-for name in ("torch", "pyro", "jax", "numpyro", "equinox", "optax"):
-    sys.modules[name] = None  # importing it now fails
+
+class Absent:
+    # arviz looks for these libraries by itself; here they are not installed.
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {"torch", "pyro", "jax", "numpyro", "equinox", "optax"}:
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Absent())
 from ppl import dist
 
 @ppl.model

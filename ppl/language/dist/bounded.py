@@ -206,7 +206,6 @@ class Dirichlet(Distribution):
 
     def element_log_prob(self, value: Value) -> Value:
         """Log density of each vector with respect to all but its last entry, in nats."""
-        stand_in = 1.0 / self.event_shape[-1]
         return al.inside(self, value, self._density)
 
     def _density(self, x: Value) -> Number:

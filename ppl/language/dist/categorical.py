@@ -176,7 +176,6 @@ class Multinomial(Categories):
 
     def element_log_prob(self, value: Value) -> Value:
         """Log probability of each vector, in nats."""
-        total = al.number(self.params["total_count"])
         return al.inside(self, value, self._density)
 
     def _density(self, x: Value) -> Number:
@@ -196,7 +195,3 @@ class Multinomial(Categories):
     def element_variance(self) -> Value:
         """Total times p (1 - p)."""
         return self.params["total_count"] * (self.probs * (1.0 - self.probs))
-
-
-def _first_category(categories: int, count: int) -> list[int]:
-    return [count] + [0] * (categories - 1)

@@ -216,7 +216,9 @@ class Affine(Monotone):
     def log_abs_det(self, x: Value, y: Value) -> Number:
         """Log of the size of the scale."""
         scale = self.params["scale"]
-        return log(neg(scale)) if self.falling else log(scale)
+        if self.falling:
+            return log(neg(scale))
+        return log(scale) if scale.op in ("const", "exp", "softplus") else log(abs(scale))
 
     def preimage(self, support: Support) -> Support:
         """The image under the inverse, which is affine too."""

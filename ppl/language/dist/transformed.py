@@ -10,7 +10,7 @@ from ppl.errors import ModelError, ShapeError, user_location
 from ppl.program.distributions import Distribution, NoiseSource
 from ppl.program.ops import apply
 from ppl.program.supports import Support, real
-from ppl.program.values import Shape, Value, lift
+from ppl.program.values import Value, lift
 
 from . import algebra as al
 from .algebra import Number, add, mul, neg, square

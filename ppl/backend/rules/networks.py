@@ -1,0 +1,94 @@
+"""Layers of networks, and draws by the library's own samplers."""
+
+# Each rule is named for the operation it lowers: (lowering, node, pieces of its operands) -> piece.
+# ruff: noqa: D103
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ppl.backend.layout import Layout, frame_of, merge
+from ppl.backend.pieces import Piece
+from ppl.backend.spelling import ATOM, MATMUL
+from ppl.program.values import Value
+
+from .contractions import contract
+from .registry import rule
+
+if TYPE_CHECKING:
+    from ppl.backend.lowering import Lowering
+
+
+@rule
+def network(low: Lowering, node: Value, args: list[Piece]) -> Piece:
+    if low.network is None:
+        raise NotImplementedError(node.attr("name"))
+    return low.network(low, node)
+
+
+@rule
+def linear(low: Lowering, node: Value, args: list[Piece]) -> Piece:
+    x, weight, *bias = args
+    target = merge([x.layout, *(Layout(a.layout.lead, a.layout.frame, 0) for a in (weight, *bias))])
+    layout = Layout(target.lead, target.frame, node.ndim)
+    if not weight.layout.batched and not any(b.layout.batched for b in bias):
+        if low.torch:
+            return low.call("F.linear", x.text, weight.text, *(b.text for b in bias), layout=layout)
+        product = Piece(f"{low.at(x, MATMUL)} @ {low.at(weight, ATOM)}.T", MATMUL, layout)
+        return Piece(f"{product.text} + {low.at(bias[0], 7)}", 6, layout) if bias else product
+    # Random weights carry leading axes of their own.
+    letters = "abcdefgh"[: x.layout.rank - 1]
+    out = contract(low, f"{letters}i,oi->{letters}o", [x, weight], layout)
+    if not bias:
+        return out
+    shift = low.aligned(bias[0], layout)
+    return Piece(f"{out.text} + {low.at(shift, 7)}", 6, layout)
+
+
+def _layer(low: Lowering, node: Value, args: list[Piece], ranks: tuple[int, ...]) -> Piece:
+    target = merge(Layout(a.layout.lead, a.layout.frame, 0) for a in args)
+    layout = Layout(target.lead, target.frame, node.ndim)
+    texts = [low.aligned(a, Layout(target.lead, target.frame, a.layout.rank)).text for a in args]
+    settings = [f"{k}={v!r}" for k, v in node.attrs]
+    if len(texts) == 2 and node.op != "layer_norm":
+        texts.append("None")
+    return low.call(f"runtime.{node.op}", *texts, *settings, layout=layout)
+
+
+@rule
+def conv2d(low: Lowering, node: Value, args: list[Piece]) -> Piece:
+    return _layer(low, node, args, (3, 4, 1))
+
+
+@rule
+def conv_transpose2d(low: Lowering, node: Value, args: list[Piece]) -> Piece:
+    return _layer(low, node, args, (3, 4, 1))
+
+
+@rule
+def layer_norm(low: Lowering, node: Value, args: list[Piece]) -> Piece:
+    x, weight, bias = args
+    if low.torch and not weight.layout.batched and not bias.layout.batched:
+        shape = node.args[1].shape
+        return low.call(
+            "F.layer_norm", x.text, repr(shape), weight.text, bias.text, repr(node.attr("eps")), layout=x.layout
+        )
+    layout = merge([x.layout, weight.layout, bias.layout])
+    texts = [low.aligned(a, layout).text for a in args]
+    n = node.args[1].ndim
+    return low.call("runtime.layer_norm", *texts, str(n), repr(node.attr("eps")), layout=layout)
+
+
+@rule
+def native(low: Lowering, node: Value, args: list[Piece]) -> Piece:
+    """A draw by the library's own sampler: its key comes first, then the parameters."""
+    key, *params = args
+    frame = frame_of(node.plates, low.positions)
+    layout = Layout(bool(node.attr("lead")), frame, node.ndim)
+    core = node.attr("core")
+    texts = []
+    for p in params:
+        wide = Layout(layout.lead, layout.frame, node.ndim)
+        texts.append(low.aligned(p, wide).text if core == 0 else p.text)
+    shape = low.shape_text(layout, node.shape)
+    return low.call(f"runtime.sample_{node.attr('sampler')}", key.text, *texts, shape, layout=layout)

@@ -1,0 +1,86 @@
+"""Plates and leading axes: leaving, entering, and summing over them."""
+
+# Each rule is named for the operation it lowers: (lowering, node, pieces of its operands) -> piece.
+# ruff: noqa: D103
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ppl.backend.layout import Layout, entering, leaving, trim
+from ppl.backend.pieces import Piece, tuple_text
+from ppl.backend.spelling import ATOM
+from ppl.program.values import Plate, Value
+
+from .registry import rule
+
+if TYPE_CHECKING:
+    from ppl.backend.lowering import Lowering
+
+
+def move(low: Lowering, piece: Piece, source: Any, destination: Any) -> Piece:
+    if source == destination or source in ([], ()):
+        return piece
+    move = "torch.movedim" if low.torch else "jnp.moveaxis"
+    return low.call(move, piece.text, repr(source), repr(destination), layout=piece.layout)
+
+
+@rule
+def leave(low: Lowering, node: Value, args: list[Piece]) -> Piece:
+    (arg,) = args
+    moved, index, layout = leaving(arg.layout, node.attr("plates"))
+    n = len(node.attr("plates"))
+    out = move(low, arg, tuple(moved), tuple(range(-arg.layout.rank - n, -arg.layout.rank))) if moved else arg
+    out = low.indexed(out, index)
+    return Piece(out.text, out.level, layout)
+
+
+@rule
+def element(low: Lowering, node: Value, args: list[Piece]) -> Piece:
+    (arg,) = args
+    plate: Plate = node.attr("plate")
+    move, index, layout = entering(arg.layout, plate, low.positions[plate.name])
+    out = move(low, arg, *move) if move else arg
+    out = low.indexed(out, index)
+    return Piece(out.text, out.level, layout)
+
+
+@rule
+def plate_sum(low: Lowering, node: Value, args: list[Piece]) -> Piece:
+    """Sum over plates and, in the same call, over the event axes of the attribute `axis`."""
+    (arg,) = args
+    plates = node.attr("plates")
+    events: tuple[int, ...] = dict(node.attrs).get("axis", ())
+    layout, rank = arg.layout, arg.layout.rank
+    rest = trim(None if p in plates else p for p in layout.frame)
+    slots = [i - len(layout.frame) - rank for i, p in enumerate(layout.frame) if p in plates or not rest]
+    if not rest:
+        if not layout.lead and len(slots) + len(events) == len(layout.frame) + rank:
+            return Piece(f"{low.at(arg, ATOM)}.sum()", ATOM, Layout(False, (), 0))
+        axes = tuple(sorted([*slots, *events]))
+        return Piece(f"{low.at(arg, ATOM)}.sum({tuple_text(axes)})", ATOM, Layout(layout.lead, (), rank - len(events)))
+    inner = arg
+    if events:
+        inner = Piece(f"{low.at(arg, ATOM)}.sum({tuple_text(events)})", ATOM, arg.layout)
+        slots = [s + len(events) for s in slots]
+    text = inner
+    if slots:
+        keep = "keepdim" if low.torch else "keepdims"
+        text = Piece(f"{low.at(inner, ATOM)}.sum({tuple_text(tuple(slots))}, {keep}=True)", ATOM, layout)
+    return Piece(text.text, text.level, Layout(layout.lead, layout.frame, rank - len(events)))
+
+
+@rule
+def lead_reduce(low: Lowering, node: Value, args: list[Piece]) -> Piece:
+    """Reduce the one leading axis: "mean" or "logsumexp"."""
+    (arg,) = args
+    axis = -(len(arg.layout.frame) + arg.layout.rank + 1)
+    how = node.attr("how")
+    layout = Layout(False, arg.layout.frame, arg.layout.rank)
+    if not arg.layout.lead:
+        return Piece(arg.text, arg.level, layout)
+    if how == "mean":
+        whole = not arg.layout.frame and not arg.layout.rank
+        return Piece(f"{low.at(arg, ATOM)}.mean({'' if whole else axis})", ATOM, layout)
+    function = "torch.logsumexp" if low.torch else "jax.nn.logsumexp"
+    return low.call(function, arg.text, str(axis), layout=layout)
