@@ -18,11 +18,14 @@ from .language.sites import deterministic as deterministic
 from .language.sites import factor as factor
 from .language.sites import param as param
 from .language.sites import sample as sample
+from .posterior.posterior import Posterior as Posterior
+from .posterior.simulate import simulate as simulate
 from .program.program import Program as Program
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Posterior",
     "Program",
     "agreement",
     "compile",
@@ -38,5 +41,6 @@ __all__ = [
     "param",
     "plate",
     "sample",
+    "simulate",
     "spec",
 ]

@@ -165,16 +165,18 @@ def leaf_key(value: Value) -> str:
     return value.attr("name")
 
 
-def evaluate(value: Value, bindings: Mapping[str, Any] | None = None) -> Array:
+def evaluate(value: Value | float, bindings: Mapping[str, Any] | None = None) -> Array:
     """The number or array that a value without plates stands for.
 
     Args:
-        value: the expression.
+        value: the expression; a number stands for itself.
         bindings: arrays for the leaves, by name; a callable is given `evaluate`, for draws that depend on other values.
 
     Raises:
         KeyError: a leaf without an array, or an operation without a rule.
     """
+    if not isinstance(value, Value):
+        return np.asarray(value)
     bound = dict(bindings or {})
     done: dict[int, Any] = {}
     # Infinities and NaN are values like others, as they are in torch and JAX.

@@ -10,6 +10,7 @@ import numpy as np
 
 from ppl.backend.compiled import Compiled
 from ppl.errors import ModelError, StrategyError
+from ppl.posterior.methods import register
 from ppl.posterior.posterior import Posterior
 from ppl.program.check import check_guide
 from ppl.program.program import Program
@@ -17,6 +18,7 @@ from ppl.program.program import Program
 from .draws import guide_draws
 
 
+@register
 @dataclass(frozen=True)
 class ImportanceSampling:
     """Draws from a proposal, weighted by log p(values, data) - log q(values).

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 from ppl.backend.protocol import OptimizerSpec
 from ppl.errors import ModelError
+from ppl.posterior.methods import register
 
 
+@register
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
     """How the learning rate falls.
@@ -65,6 +67,7 @@ class Optimizer:
         )
 
 
+@register
 @dataclass(frozen=True)
 class Adam(Optimizer):
     """Adam (Kingma and Ba, 2015)."""
@@ -80,6 +83,7 @@ class Adam(Optimizer):
         return (("beta1", self.beta1), ("beta2", self.beta2), ("eps", self.eps))
 
 
+@register
 @dataclass(frozen=True)
 class AdamW(Adam):
     """Adam with decoupled weight decay (Loshchilov and Hutter, 2019)."""
@@ -92,6 +96,7 @@ class AdamW(Adam):
         return (*super().settings, ("weight_decay", self.weight_decay))
 
 
+@register
 @dataclass(frozen=True)
 class SGD(Optimizer):
     """Stochastic gradient descent, with momentum if asked."""
@@ -105,6 +110,7 @@ class SGD(Optimizer):
         return (("momentum", self.momentum),)
 
 
+@register
 @dataclass(frozen=True)
 class RMSprop(Optimizer):
     """RMSprop (Tieleman and Hinton, 2012)."""

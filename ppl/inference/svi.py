@@ -14,6 +14,7 @@ import numpy as np
 from ppl.backend.compiled import Compiled
 from ppl.backend.protocol import Optimization
 from ppl.errors import FormatError, ModelError, ShapeError, UnknownNameError, nearest
+from ppl.posterior.methods import register
 from ppl.posterior.posterior import Posterior
 from ppl.program.check import check_guide
 from ppl.program.program import Program
@@ -37,6 +38,7 @@ from .surrogate import (
 )
 
 
+@register
 @dataclass(frozen=True)
 class Plateau:
     """Stop early: when the mean objective over a window has not risen for some windows.
@@ -52,6 +54,7 @@ class Plateau:
     tolerance: float = 0.0
 
 
+@register
 @dataclass(frozen=True)
 class SVI:
     """Stochastic variational inference with reparameterised gradients.
@@ -123,6 +126,8 @@ class SVIRun:
         surrogate: the compiled loss; `surrogate.emitted.source` is its text.
         optimization: parameters and optimiser state.
         objective: the objective at each step so far, in nats.
+        seconds: time spent in all steps, compilation included.
+        pace: seconds a step of each call of `advance`; the first call compiles.
     """
 
     def __init__(self, method: SVI, program: Program, backend: Any, seed: int, precision: str) -> None:
@@ -158,6 +163,7 @@ class SVIRun:
         self.objective: list[np.ndarray] = []
         self.steps_done = 0
         self.seconds = 0.0
+        self.pace: list[float] = []
 
     def _starting_params(self) -> dict[str, np.ndarray]:
         start = {**self.model.params, **self.guide.params}
@@ -240,7 +246,9 @@ class SVIRun:
         before = self.optimization.snapshot()
         began = time.perf_counter()
         losses = self.optimization.run(steps, self.rows(self.steps_done, steps))
-        self.seconds += time.perf_counter() - began
+        took = time.perf_counter() - began
+        self.seconds += took
+        self.pace.append(took / steps)
         finite = np.isfinite(losses)
         if not finite.all():
             bad = int(np.argmin(finite))
@@ -298,11 +306,13 @@ class SVIRun:
 
     def posterior(self, facts: Mapping[str, Any] | None = None) -> Posterior:
         """The fitted guide as a posterior."""
+        # The first call compiles, which says nothing about the steps that follow.
+        pace = self.pace[1:] or self.pace or [self.seconds / max(self.steps_done, 1)]
         diagnostics = {
             "objective": self.trace,
             "steps": self.steps_done,
             "seconds": self.seconds,
-            "seconds_per_step": self.seconds / max(self.steps_done, 1),
+            "seconds_per_step": float(np.median(pace)),
             **(facts or {}),
         }
         return guide_posterior(

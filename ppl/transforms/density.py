@@ -59,8 +59,7 @@ class Noise:
     def native(self, sampler: str, args: tuple[Value, ...], shape: Shape, dtype: DType) -> Value:
         """A draw by the library's sampler, from a key."""
         key = reference("key", self._new("key", ()), (), (), "int")
-        core = max((a.ndim for a in args), default=0) if sampler in ("dirichlet", "multinomial", "categorical") else 0
-        attrs = {"sampler": sampler, "out_shape": shape, "out_dtype": dtype, "lead": self.lead, "core": core}
+        attrs = {"sampler": sampler, "out_shape": shape, "out_dtype": dtype, "lead": self.lead}
         return Value("native", (key, *args), tuple(sorted(attrs.items())), self.plates, shape, dtype)
 
 

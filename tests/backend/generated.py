@@ -69,7 +69,7 @@ class Generator:
         """One statement that reads a value."""
         kind = self.choose.choice(
             ["normal", "normal", "normal", "scale", "expand", "mask", "bernoulli", "gamma", "categorical", "dirichlet"]
-            + ["mvn", "poisson", "deterministic", "factor", "uniform"]
+            + ["mvn", "multinomial", "poisson", "deterministic", "factor", "uniform"]
         )
         match kind:
             case "deterministic":
@@ -82,7 +82,7 @@ class Generator:
             case "expand":
                 return ppl.sample(self.name("z"), dist.Normal(value, 0.7).expand((2, *value.shape)))
             case "mask":
-                return ppl.sample(self.name("z"), dist.Normal(value, 1.0).mask(value > 0))
+                return ppl.sample(self.name("z"), dist.Normal(value, 1.0).mask(value > 0.0123))
             case "bernoulli":
                 return ppl.sample(self.name("b"), dist.Bernoulli(logits=value))
             case "gamma":
@@ -91,6 +91,8 @@ class Generator:
                 return ppl.sample(self.name("n"), dist.Poisson(ops.exp(value)))
             case "uniform":
                 return ppl.sample(self.name("u"), dist.Uniform(value, value + 1.5))
+            case "multinomial" if value.ndim and value.shape[-1] > 1:
+                return ppl.sample(self.name("w"), dist.Multinomial(3, probs=ops.softmax(value)))
             case "categorical":
                 # A category drawn inside a plate indexes whatever table there is.
                 logits = ops.stack([ops.sum(value), ops.asarray(0.2)])
@@ -305,7 +307,8 @@ def _mapped(g: Generator, x: Value, table: Value, group: Value) -> None:
     with ppl.plate("parts", value) as e, _inside(g, e):
         g.sites(1)
         inner = g.pool[-1]
-    with ppl.plate("again", inner) as e, _inside(g, e):
+    inner = in_scope(inner)
+    with ppl.plate("again", inner if inner.shape else value) as e, _inside(g, e):
         g.sites(1)
 
 

@@ -16,12 +16,14 @@ from tests.language.family_cases import CASES, COVARIANCE, PROBS
 from tests.reference import symbol
 
 NORMAL = dist.Normal(0.0, 1.0)
+# Calls that a type checker would refuse too.
+untyped: Any = dist
 
 MISTAKES: list[tuple[Callable[[], Any], type[PPLError], str]] = [
     # Arguments.
-    (lambda: dist.Normal(0.0, sigma=1.0), UnknownNameError, "Normal has no argument 'sigma'"),
-    (lambda: dist.Gamma(1.0, 2.0, 3.0), UnknownNameError, "Gamma: too many positional arguments"),
-    (lambda: dist.Beta(1.0), UnknownNameError, "Beta: missing a required argument: 'concentration0'"),
+    (lambda: untyped.Normal(0.0, sigma=1.0), UnknownNameError, "Normal has no argument 'sigma'"),
+    (lambda: untyped.Gamma(1.0, 2.0, 3.0), UnknownNameError, "Gamma: too many positional arguments"),
+    (lambda: untyped.Beta(1.0), UnknownNameError, "Beta: missing a required argument: 'concentration0'"),
     (lambda: dist.Bernoulli(), ModelError, "Bernoulli takes exactly one of probs, logits"),
     (lambda: dist.Bernoulli(0.5, logits=0.0), ModelError, "Bernoulli takes exactly one of probs, logits"),
     (lambda: dist.MultivariateNormal(0.0), ModelError, "takes exactly one of covariance_matrix, precision_matrix"),
@@ -104,7 +106,7 @@ def test_mistakes_are_named(attempt: Callable[[], Any], error: type[PPLError], m
 
 def test_the_closest_argument_is_suggested():
     with pytest.raises(UnknownNameError, match="Did you mean 'scale'"):
-        dist.Normal(0.0, scales=1.0)
+        untyped.Normal(0.0, scales=1.0)
 
 
 @pytest.mark.parametrize("name", list(CASES))

@@ -45,7 +45,7 @@ def test_replicates_use_every_fitted_latent(backend):
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_new_rows_keep_the_shared_latents_and_draw_their_own(backend, rows):
     fit, inputs = regression_fit(backend), regression_inputs(rows, seed=1)
-    found = fit.predict(**inputs)
+    found = fit.predict(inputs)
     assert found.sizes == {"chain": 2, "draw": 200, "rows": rows}
     # Recomputed on the new inputs, not replayed.
     np.testing.assert_allclose(found["mean"], regression_mean(fit, inputs), rtol=1e-9)
@@ -66,7 +66,7 @@ def test_other_inputs_for_the_same_rows():
 
 def test_inputs_that_are_the_old_ones_are_no_new_rows():
     fit = regression_fit()
-    assert fit.predict(**regression_inputs()).attrs["new_rows"] == []
+    assert fit.predict(regression_inputs()).attrs["new_rows"] == []
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -130,13 +130,13 @@ def test_chunks_cover_every_draw(backend):
 def test_labels_stay_where_the_rows_stay():
     fit = regression_fit(draws=3, coords={"rows": list("abcdef"), "groups": ["x", "y", "z"]})
     assert list(fit.predict().coords["rows"].values) == list("abcdef")
-    assert list(fit.predict(**regression_inputs(4, seed=1)).coords["rows"].values) == [0, 1, 2, 3]
+    assert list(fit.predict(regression_inputs(4, seed=1)).coords["rows"].values) == [0, 1, 2, 3]
 
 
 def test_inputs_may_come_in_a_mapping():
     fit = regression_fit(draws=3)
     inputs = regression_inputs(4, seed=1)
-    assert fit.predict(inputs, seed=0).identical(fit.predict(**inputs, seed=0))
+    assert fit.predict(inputs, seed=0).identical(fit.predict(inputs, seed=0))
 
 
 # --- what is refused --------------------------------------------------------------------------------------------------
@@ -158,14 +158,14 @@ def test_inputs_that_disagree():
 def test_groups_that_were_not_in_the_fit():
     inputs = {"X": np.zeros((2, 2)), "group": np.array([0, 3])}
     with pytest.raises(DataError, match="input 'group' points at row 3 of a table of 3"):
-        regression_fit(draws=3).predict(**inputs)
+        regression_fit(draws=3).predict(inputs)
 
 
 def test_a_guide_that_cannot_be_bound():
     fit = regression_fit(draws=3)
     inputs = regression_inputs(4, seed=1)
     with pytest.raises(GuideError, match="cannot draw 'own' for new rows: the fit has no guide"):
-        fit.predict(**inputs, guide="guide")
+        fit.predict(inputs, guide="guide")
 
 
 @ppl.model

@@ -100,7 +100,7 @@ def test_a_loaded_fit_predicts_and_is_evaluated(tmp_path):
     fit = regression_fit(draws=5)
     found = Posterior.load(fit.save(tmp_path / "fit"))
     inputs = regression_inputs(4, seed=1)
-    assert found.predict(**inputs).equals(fit.predict(**inputs))
+    assert found.predict(inputs).equals(fit.predict(inputs))
     np.testing.assert_array_equal(found.log_likelihood["y"], fit.log_likelihood["y"])
     networks = factors_fit(draws=5)
     found = Posterior.load(networks.save(tmp_path / "networks"))

@@ -85,10 +85,9 @@ def native(low: Lowering, node: Value, args: list[Piece]) -> Piece:
     key, *params = args
     frame = frame_of(node.plates, low.positions)
     layout = Layout(bool(node.attr("lead")), frame, node.ndim)
-    core = node.attr("core")
-    texts = []
-    for p in params:
-        wide = Layout(layout.lead, layout.frame, node.ndim)
-        texts.append(low.aligned(p, wide).text if core == 0 else p.text)
+    # Axes that belong to one draw, of each parameter; vectors are drawn whole, everything else number by number.
+    cores = {"dirichlet": (1,), "multinomial": (0, 1)}.get(node.attr("sampler"), (0,) * len(params))
+    ranks = [node.ndim - max(cores) + core for core in cores]
+    texts = [low.aligned(p, Layout(layout.lead, frame, r)).text for p, r in zip(params, ranks, strict=True)]
     shape = low.shape_text(layout, node.shape)
     return low.call(f"runtime.sample_{node.attr('sampler')}", key.text, *texts, shape, layout=layout)

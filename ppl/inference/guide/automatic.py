@@ -10,6 +10,7 @@ import numpy as np
 
 from ppl.errors import StrategyError
 from ppl.language.dist import Delta, MultivariateNormal, Normal, Transformed, biject_to
+from ppl.posterior.methods import register
 from ppl.program import supports
 from ppl.program.ops import apply, element
 from ppl.program.program import Program
@@ -70,6 +71,7 @@ class _Names(Resolver):
             self.values[name] = self.value(statement.expression)
 
 
+@register
 @dataclass(frozen=True)
 class AutoNormal:
     """Independent normal distributions in unconstrained space, one for each latent number.
@@ -112,6 +114,7 @@ def _plated_param(
     return Param(name, site.plates, site.location, Frozen(start.astype(float)), support, shape)
 
 
+@register
 @dataclass(frozen=True)
 class AutoDelta:
     """A point: maximum a posteriori in the model's own (constrained) space.
@@ -139,6 +142,7 @@ class AutoDelta:
         return _assemble(program, "AutoDelta", statements)
 
 
+@register
 @dataclass(frozen=True)
 class AutoMultivariateNormal:
     """One normal distribution with a full covariance over all latent numbers, in unconstrained space.

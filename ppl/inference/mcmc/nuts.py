@@ -12,8 +12,8 @@ from ppl.backend.compiled import Compiled
 from ppl.backend.emit import Emitted
 from ppl.backend.protocol import NUTSSettings
 from ppl.errors import ModelError, NonFiniteError, StrategyError
-from ppl.inference.diagnostics import effective_sample_size, split_rhat
 from ppl.inference.start import unconstrained_values
+from ppl.posterior.methods import register
 from ppl.posterior.posterior import Posterior
 from ppl.program.ops import plate_sum
 from ppl.program.printing import distribution_text
@@ -23,6 +23,7 @@ from ppl.transforms.density import log_density
 from ppl.transforms.unconstrain import refuse_discrete, unconstrain_sites
 
 
+@register
 @dataclass(frozen=True)
 class NUTS:
     """The No-U-Turn sampler: gradients of the log density in unconstrained space, step size and mass adapted.
@@ -98,7 +99,6 @@ class NUTS:
         data = model.bind(target.emitted)
         result = backend.nuts(target.function, start, {}, data, settings, key_run, precision)
         draws, log_p = target.constrain(result.draws)
-        diagnostics = _diagnostics({n: draws[n] for n in program.latents}, result.stats)
         return Posterior(
             program=program,
             method=self,
@@ -109,15 +109,9 @@ class NUTS:
             params={},
             log_p=log_p,
             sample_stats=dict(result.stats),
-            diagnostics=diagnostics,
+            diagnostics={"divergences": int(result.stats["diverging"].sum())},
             versions=backend.versions(),
         )
-
-
-def _diagnostics(draws: dict[str, np.ndarray], stats: dict[str, np.ndarray]) -> dict[str, Any]:
-    rhat = max(float(np.max(split_rhat(v))) for v in draws.values())
-    ess = min(float(np.min(effective_sample_size(v))) for v in draws.values())
-    return {"divergences": int(stats["diverging"].sum()), "max_rhat": rhat, "min_ess": ess}
 
 
 class Unconstrained:

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from ppl.errors import ModelError, StrategyError
 from ppl.language.dist.kl import kl_divergence
+from ppl.posterior.methods import register
 from ppl.program.ops import apply, plate_sum
 from ppl.program.program import Program
 from ppl.program.values import Plate, Value
@@ -73,6 +74,7 @@ def _check_particles(particles: int, name: str) -> None:
         raise ModelError(f"{name} needs at least one particle.", got=str(particles))
 
 
+@register
 @dataclass(frozen=True)
 class ELBO:
     """The evidence lower bound: the mean over particles of log p(values, data) - log q(values).
@@ -117,6 +119,7 @@ class ELBO:
         return out
 
 
+@register
 @dataclass(frozen=True)
 class IWELBO:
     """The importance-weighted bound: log of the mean weight over particles.
