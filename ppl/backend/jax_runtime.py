@@ -199,3 +199,10 @@ def sample_binomial(key: Array, total_count: Array, probs: Array, shape: tuple[i
     return jax.random.binomial(key, jnp.broadcast_to(total_count, shape), probs, shape, dtype=probs.dtype).astype(
         jnp.int32
     )
+
+
+def sample_multinomial(key: Array, total_count: Array, probs: Array, shape: tuple[int, ...]) -> Array:
+    """Multinomial draws."""
+    count = jnp.broadcast_to(jnp.asarray(total_count, dtype=probs.dtype), shape[:-1])
+    draws = jax.random.multinomial(key, count, jnp.broadcast_to(probs, shape), shape=shape, dtype=probs.dtype)
+    return draws.astype(jnp.int32)

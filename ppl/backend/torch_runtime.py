@@ -185,3 +185,17 @@ def sample_binomial(key: torch.Generator, total_count: Tensor, probs: Tensor, sh
     """Binomial draws."""
     count = _full(torch.as_tensor(total_count).to(probs.dtype), shape)
     return torch.binomial(count, _full(probs.detach(), shape), generator=key).long()
+
+
+def sample_multinomial(key: torch.Generator, total_count: Tensor, probs: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Multinomial draws: category by category, each a binomial share of what the earlier ones left."""
+    probs = _full(probs.detach(), shape)
+    left = torch.as_tensor(total_count).to(probs.dtype).expand(shape[:-1])
+    # What is left of the probability, counted from the last category, so that rounding cannot make it negative.
+    rest = probs.flip(-1).cumsum(-1).flip(-1)
+    draws = []
+    for i in range(shape[-1] - 1):
+        share = (probs[..., i] / rest[..., i].clamp(min=torch.finfo(probs.dtype).tiny)).clamp(max=1.0)
+        draws.append(torch.binomial(left.contiguous(), share, generator=key))
+        left = left - draws[-1]
+    return torch.stack([*draws, left], -1).long()

@@ -9,7 +9,7 @@ import numpy as np
 from ppl.errors import StrategyError
 from ppl.program.program import Program
 
-from .guide import AutoNormal
+from .guide import AutoDelta, AutoNormal
 from .importance import ImportanceSampling
 from .mcmc import NUTS
 from .optimizers import Adam
@@ -40,6 +40,8 @@ def choose(program: Program) -> tuple[Any, str]:
             remedy="Sum it out: dist.MixtureSameFamily, or ops.logsumexp over its values in a factor.",
         )
     trained = [n.name for n in program.networks.values() if not n.random] + list(program.params)
+    if trained and not program.latents:
+        return SVI(guide=AutoDelta(), optimizer=Adam(1e-2)), "no site is latent: parameters of maximum likelihood"
     if trained:
         return SVI(guide=AutoNormal(), optimizer=Adam(1e-2)), f"{trained[0]!r} is optimised, which rules NUTS out"
     latents, data = _size(program), sum(int(np.size(program.data[n])) for n in program.observed)

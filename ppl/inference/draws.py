@@ -11,7 +11,7 @@ from ppl.backend.compiled import Compiled
 from ppl.backend.protocol import Key
 from ppl.posterior.posterior import Posterior
 from ppl.program.ops import plate_sum
-from ppl.program.values import Value
+from ppl.program.values import Value, lift
 from ppl.transforms.density import log_density, simulator
 
 # Draws are made and scored in pieces of at most this many numbers of local latents and data.
@@ -66,10 +66,9 @@ def guide_draws(
 
 
 def _total(terms: Mapping[str, Value]) -> Value:
-    values = list(terms.values())
-    total = values[0]
-    for value in values[1:]:
-        total = total + value
+    total = lift(0.0)
+    for number, value in enumerate(terms.values()):
+        total = total + value if number else value
     return total
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 import ppl
-from ppl import dist, ops
+from ppl import dist, nn, ops
 from ppl.errors import ShapeError
 from ppl.program.ops import in_scope
 from ppl.program.program import Program
@@ -27,6 +27,7 @@ class Generator:
         self.choose = choose
         self.pool: list[Value] = []
         self.count = 0
+        self.network: Any = None
 
     def program(self) -> Program:
         """A program, traced, with some of its sites observed."""
@@ -39,18 +40,30 @@ class Generator:
 
         @ppl.model
         def generated(x: Any, table: Any, group: Any) -> None:
+            self.network = nn.MLP("net", [3, 2], "tanh", prior=self.choose.choice([None, dist.Normal(0.0, 0.5)]))
             self.sites(self.choose.randint(1, 2))
             arrangement(self, x, table, group)
             if self.choose.random() < 0.6:
                 self.sites(1)
 
         program = generated(x, table, group)
+        if self.choose.random() < 0.25:
+            program = self.intervened(program, numbers)
         # The support of a uniform site moves with its parents, so fixed data would fall outside.
         names = [n for n in program.sites if self.choose.random() < 0.3 and n[0] != "u"]
         if names:
             drawn = ppl.compile(program, "pyro", precision="float64").simulate()
             program = program.observe(**{n: np.asarray(drawn[n]) for n in names})
         return program
+
+    def intervened(self, program: Program, numbers: np.random.Generator) -> Program:
+        """The program with one real site set, to one value or to one for each element."""
+        real = {n: s for n, s in program.sites.items() if n[0] in "zm"}
+        if not real:
+            return program
+        name = self.choose.choice(list(real))
+        sizes = tuple(p.size for p in real[name].plates) if self.choose.random() < 0.5 else ()
+        return program.do(**{name: numbers.normal(size=sizes + real[name].dist.event_shape)})
 
     # --- statements ------------------------------------------------------------------------------------------------
 
@@ -69,9 +82,12 @@ class Generator:
         """One statement that reads a value."""
         kind = self.choose.choice(
             ["normal", "normal", "normal", "scale", "expand", "mask", "bernoulli", "gamma", "categorical", "dirichlet"]
-            + ["mvn", "multinomial", "poisson", "deterministic", "factor", "uniform"]
+            + ["mvn", "multinomial", "poisson", "deterministic", "factor", "uniform", "param"]
         )
         match kind:
+            case "param":
+                start = np.full(value.shape, 0.4) if self.choose.random() < 0.5 else np.asarray(0.4)
+                return value * ppl.param(self.name("q"), start, support=dist.support.positive)
             case "deterministic":
                 return ppl.deterministic(self.name("d"), value)
             case "factor":
@@ -230,12 +246,16 @@ def _matrix(g: Generator, d: int) -> Value:
     return g.choose.choice(kinds)(square)
 
 
+def _network(g: Generator, d: int) -> Value:
+    return g.network(g.expression(d))
+
+
 def _hot(g: Generator, d: int) -> Value:
     return ops.one_hot(g.integer(2), 2)
 
 
 BUILDERS = [_binary, _binary, _binary, _binary, _unary, _reduce, _along, _matmul, _einsum, _join, _shape, _index]
-BUILDERS += [_gather, _gather, _matrix, _hot]
+BUILDERS += [_gather, _gather, _matrix, _hot, _network, _network]
 
 
 # --- arrangements of plates ---------------------------------------------------------------------------------------

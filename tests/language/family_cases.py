@@ -37,6 +37,11 @@ class Case:
     cdf: Callable[[np.ndarray], np.ndarray] | None = None
 
 
+def gaussian(loc: np.ndarray, covariance: np.ndarray) -> Any:
+    make: Any = st.multivariate_normal  # its annotation admits numbers only
+    return make(loc, covariance)
+
+
 def truncnorm(loc: float, scale: float, low: float, high: float) -> Any:
     return st.truncnorm((low - loc) / scale, (high - loc) / scale, loc, scale)
 
@@ -97,20 +102,20 @@ CASES: dict[str, Case] = {
     "OneHotCategorical.logits": Case(dist.OneHotCategorical(logits=LOGITS)),
     "Multinomial": Case(dist.Multinomial(7, PROBS)),
     "Multinomial.logits": Case(dist.Multinomial(7, logits=LOGITS)),
-    "MultivariateNormal": Case(dist.MultivariateNormal(LOC, COVARIANCE), st.multivariate_normal(LOC, COVARIANCE)),
+    "MultivariateNormal": Case(dist.MultivariateNormal(LOC, COVARIANCE), gaussian(LOC, COVARIANCE)),
     "MultivariateNormal.tril": Case(
-        dist.MultivariateNormal(LOC, scale_tril=np.linalg.cholesky(COVARIANCE)), st.multivariate_normal(LOC, COVARIANCE)
+        dist.MultivariateNormal(LOC, scale_tril=np.linalg.cholesky(COVARIANCE)), gaussian(LOC, COVARIANCE)
     ),
     "MultivariateNormal.precision": Case(
         dist.MultivariateNormal(LOC, precision_matrix=np.linalg.inv(COVARIANCE)),
-        st.multivariate_normal(LOC, COVARIANCE),
+        gaussian(LOC, COVARIANCE),
     ),
     "MultivariateNormal.batch": Case(
         dist.MultivariateNormal(0.0, scale_tril=np.stack([np.eye(3), np.linalg.cholesky(COVARIANCE)]))
     ),
     "LowRankMultivariateNormal": Case(
         dist.LowRankMultivariateNormal(LOC, FACTOR, [0.5, 1.0, 0.8]),
-        st.multivariate_normal(LOC, FACTOR @ FACTOR.T + np.diag([0.5, 1.0, 0.8])),
+        gaussian(LOC, FACTOR @ FACTOR.T + np.diag([0.5, 1.0, 0.8])),
     ),
     "LKJCholesky": Case(dist.LKJCholesky(4, 1.5), moments=False),
     "LKJCholesky.two": Case(dist.LKJCholesky(2, 0.7), moments=False),
@@ -146,6 +151,24 @@ CASES: dict[str, Case] = {
         st.truncexpon(1.5 * 1.7, 0.5, 1 / 1.7),
         ("pyro", "numpyro"),
         moments=False,
+    ),
+    "Truncated.LogNormal": Case(
+        dist.Truncated(dist.LogNormal(0.3, 0.4), 0.0, 2.0),
+        lacks=("pyro", "numpyro"),
+        moments=False,
+        cdf=cut(st.lognorm(0.4, scale=np.exp(0.3)), 0.0, 2.0),
+    ),
+    "Truncated.Weibull": Case(
+        dist.Truncated(dist.Weibull(1.7, 1.3), 0.5),
+        lacks=("pyro", "numpyro"),
+        moments=False,
+        cdf=cut(st.weibull_min(1.3, scale=1.7), 0.5, np.inf),
+    ),
+    "Truncated.Pareto": Case(
+        dist.Truncated(dist.Pareto(1.7, 2.0), high=5.0),
+        lacks=("pyro", "numpyro"),
+        moments=False,
+        cdf=cut(st.pareto(2.0, scale=1.7), 1.7, 5.0),
     ),
     "Truncated.Normal": Case(dist.Truncated(dist.Normal(LOC, 1.7), -3.0, 2.0), lacks=("pyro",)),
     "ZeroInflatedPoisson": Case(dist.ZeroInflatedPoisson(3.5, 0.2)),

@@ -80,5 +80,4 @@ def test_lines_have_the_exact_posterior(form: str, backend: str) -> None:
     assert_gaussian(found.reshape(len(found), -1), lines @ mean, deviation)
     gaps = posterior.log_p - posterior.log_q - evidence
     error = sigmas() * gaps.std() / np.sqrt(gaps.size)
-    print(gaps.mean(), error)
     assert -0.05 - error < gaps.mean() < error

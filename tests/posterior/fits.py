@@ -18,6 +18,12 @@ from ppl.program.program import Program
 PRIOR_SD, NOISE_SD = 2.0, 1.0
 
 
+def present(array: np.ndarray | None) -> np.ndarray:
+    """An optional field that this fit has."""
+    assert array is not None
+    return array
+
+
 @register
 @dataclass(frozen=True)
 class Step:

@@ -257,7 +257,7 @@ def centre(rows):
         ppl.sample("y", dist.Normal(mu, 1.0))
 
 draws = {"mu": np.random.default_rng(0).normal(size=(1, 50))}
-fit = Posterior(centre(3).observe(y=np.zeros(3)), draws=draws, log_weights=np.zeros((1, 50)))
+fit = Posterior(centre(3).observe(y=np.zeros(3)), draws=draws)
 fit = Posterior.load(fit.save(sys.argv[1])).with_coords(rows=["a", "b", "c"])
 fit.mean("mu"), fit.quantile("mu", 0.5), fit.dataset(), fit.stack(), fit.resample(5)
 assert not loaded("arviz", "torch", "jax", "pyro", "numpyro")

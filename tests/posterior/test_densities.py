@@ -1,6 +1,5 @@
 import warnings
 
-import arviz
 import numpy as np
 import pytest
 from scipy.stats import norm
@@ -24,9 +23,10 @@ from tests.posterior.fits import (
     data,
     factors_fit,
     normal_log_density,
+    present,
     regression_fit,
 )
-from tests.posterior.lines import loo_facts, reference_khat
+from tests.posterior.lines import arviz, loo_facts, reference_khat
 
 BACKENDS = ("numpyro", "pyro")
 
@@ -137,7 +137,7 @@ def test_loo_of_weighted_draws_is_corrected():
     y = data()
     # The standard error of a self-normalised importance average, element by element (delta method).
     log_likelihood = normal_log_density(y, fit.draws["mu"].reshape(-1, 1), NOISE_SD)
-    ratios = np.exp(fit.log_weights.reshape(-1, 1) - log_likelihood)
+    ratios = np.exp(present(fit.log_weights).reshape(-1, 1) - log_likelihood)
     ratios /= ratios.sum(axis=0)
     error = np.sqrt(np.sum((ratios * (np.exp(log_likelihood - exact_loo(y)) - 1)) ** 2, axis=0))
     assert np.all(np.abs(found["elpd_i"].values - exact_loo(y)) < sigmas(len(y)) * error)
@@ -167,7 +167,7 @@ def test_loo_warns_of_elements_that_decide_alone():
 
 def test_khat_is_arviz_s():
     fit = centre_approximation(widen=0.5)
-    assert fit.khat == pytest.approx(reference_khat((fit.log_p - fit.log_q).ravel()))
+    assert fit.khat == pytest.approx(reference_khat((present(fit.log_p) - present(fit.log_q)).ravel()))
 
 
 @pytest.mark.parametrize(("widen", "k"), [(0.4, 0.84), (0.6, 0.64), (0.8, 0.36)])
@@ -184,12 +184,12 @@ def test_khat_where_there_is_none():
     assert centre_fit().khat is None
     assert centre_approximation(draws=20).khat is None
     assert centre_approximation().replace(log_q=None).khat is None
-    assert centre_weighted().khat < 0.7
+    assert centre_weighted().khat == pytest.approx(-1.7, abs=0.5)
 
 
 def test_an_exact_approximation_has_no_tail():
     fit = centre_approximation()
-    assert fit.replace(log_q=fit.log_p + 3.0).khat == -np.inf
+    assert fit.replace(log_q=present(fit.log_p) + 3.0).khat == -np.inf
     weights, khat = pareto_smooth(np.zeros((2, 50)))
     np.testing.assert_allclose(weights, -np.log(50))
     assert np.all(np.isneginf(khat))

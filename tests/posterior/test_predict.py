@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -135,8 +137,8 @@ def test_labels_stay_where_the_rows_stay():
 
 def test_inputs_may_come_in_a_mapping():
     fit = regression_fit(draws=3)
-    inputs = regression_inputs(4, seed=1)
-    assert fit.predict(inputs, seed=0).identical(fit.predict(inputs, seed=0))
+    inputs: dict[str, Any] = regression_inputs(4, seed=1)
+    assert fit.predict(inputs, seed=0).identical(fit.predict(**inputs, seed=0))
 
 
 # --- what is refused --------------------------------------------------------------------------------------------------
@@ -147,7 +149,7 @@ def test_unknown_inputs_and_sources():
     with pytest.raises(UnknownNameError, match="no input 'Y'"):
         fit.predict(Y=np.zeros(6))
     with pytest.raises(UnknownNameError, match="no source 'prior'"):
-        fit.predict(guide="prior")
+        fit.predict(guide="prior")  # type: ignore[arg-type]
 
 
 def test_inputs_that_disagree():

@@ -20,9 +20,10 @@ from tests.posterior.fits import (
     centre_guide,
     centre_weighted,
     factors_fit,
+    present,
     regression_fit,
 )
-from tests.posterior.lines import LINE
+from tests.posterior.lines import LINE, arviz
 
 
 @pytest.fixture(autouse=True)
@@ -50,9 +51,8 @@ def test_a_fit_as_text():
 
 
 def rhat(fit: Posterior) -> float:
-    import arviz
-
-    return max(float(arviz.rhat(fit.dataset())[name].max()) for name in ("slope", "intercept", "own"))
+    found = arviz.rhat(fit.dataset())
+    return max(float(found[name].max()) for name in ("slope", "intercept", "own"))
 
 
 def test_methods_on_one_line():
@@ -95,7 +95,7 @@ def test_a_bad_approximation_is_reported():
 
 def test_weights_that_rest_on_a_few_draws_are_reported():
     fit = centre_weighted()
-    assert "worth" in fit.replace(log_weights=5000 * fit.log_weights).problems[-1]
+    assert "worth" in fit.replace(log_weights=5000 * present(fit.log_weights)).problems[-1]
 
 
 def test_a_point_estimate_is_reported():
@@ -156,7 +156,7 @@ def test_html_escapes_every_name():
 
     nasty_fit = Posterior(
         nasty(),
-        Exact(sizes=("<b>",)),
+        Exact(sizes=("<b>",)),  # type: ignore[arg-type]
         draws={"<script>": np.zeros((1, 3, 2))},
         coords={"<p>": ["<i>", "&"]},
         backend="<u>",

@@ -32,7 +32,7 @@ def assert_equal_fits(a: Posterior, b: Posterior) -> None:
     assert a.program == b.program
     assert a.guide == b.guide
     for one, other in ((a.program, b.program), (a.guide, b.guide)):
-        if one is not None:
+        if one is not None and other is not None:
             assert_equal_arrays(one.data, other.data)
     for name in ("draws", "params", "sample_stats"):
         assert_equal_arrays(getattr(a, name), getattr(b, name))

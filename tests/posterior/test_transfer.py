@@ -81,7 +81,7 @@ def test_the_fitted_network_as_a_module(backend):
         import equinox
 
         assert isinstance(module, equinox.Module)
-        found = np.asarray(module(z))
+        found = np.asarray(fit.network("decoder")(z))
     np.testing.assert_allclose(found, wanted, rtol=1e-5)
     assert fit.network("encoder") is not None
 

@@ -117,7 +117,7 @@ def _plated_param(
 @register
 @dataclass(frozen=True)
 class AutoDelta:
-    """A point: maximum a posteriori in the model's own (constrained) space.
+    """A point: maximum a posteriori in the model's own (constrained) space; without latents, maximum likelihood.
 
     Attributes:
         init_radius: the unconstrained values start uniformly within this distance of zero.
@@ -131,7 +131,10 @@ class AutoDelta:
         """The guide program: parameters `guide.SITE.point`, unconstrained."""
         names = _Names(program)
         statements: list[Statement] = []
-        for name, site in _latents(program, "AutoDelta").items():
+        # Without latents the point is that of the parameters alone: maximum likelihood.
+        trained = bool(program.params) or any(not n.random for n in program.networks.values())
+        latents = {} if trained and not program.latents else _latents(program, "AutoDelta")
+        for name, site in latents.items():
             bijection = biject_to(names.distribution(site.dist).support)
             shape = unconstrained_shape(site.dist, bijection)
             sizes = tuple(p.size for p in site.plates)

@@ -66,7 +66,7 @@ class Truncation(Distribution):
         low, high = self._standard_bounds()
         if self.base.tail == "exponential":
             if high is None:
-                return neg(low or 0.0)
+                return 0.0 if low is None else neg(low)
             width = high if low is None else sub(high, low)
             return add(neg(low), al.log1mexp(width)) if low is not None else al.log1mexp(width)
         if low is None or high is None:
@@ -105,7 +105,7 @@ class Truncation(Distribution):
 
     def _exponential_draw(self, u: Value, low: Number | None, high: Number | None) -> Number:
         if high is None:
-            return add(low or 0.0, neg(apply("log", u)))
+            return add(0.0 if low is None else low, neg(apply("log", u)))
         width = high if low is None else sub(high, low)
         z = neg(al.log1p(mul(u, al.expm1(neg(width)))))
         return z if low is None else add(low, z)
@@ -203,10 +203,12 @@ class Truncated(Truncation):
                 remedy="Truncation needs the cdf and its inverse in elementary functions.",
             )
         refuse_mask("Truncated", base)
+        floor = al.number(base.floor()) if isinstance(base, Waiting) else 0.0 if isinstance(base, LogNormal) else None
+        lowest = None if _finite(low) is None else al.number(lift(low))
+        if floor is not None and lowest == floor:
+            low = None  # the base stops there by itself
         super().__init__({"low": _finite(low), "high": _finite(high)}, nested={"base": base})
         check_order("Truncated", self.low, self.high)
-        floor = al.number(base.floor()) if isinstance(base, Waiting) else 0.0 if isinstance(base, LogNormal) else None
-        lowest = None if self.low is None else al.number(self.low)
         if floor is not None and lowest is not None and lowest < floor:
             raise SupportError(
                 f"Truncated: the lower bound lies below the support of {base.family}.",
