@@ -8,7 +8,7 @@ JOBS   ?= 2
 BIN   := $(VENV)/bin
 STAMP := $(VENV)/.credo-installed
 NOTEBOOKS := $(patsubst tutorials/%.py,build/tutorials/%.ipynb,$(wildcard tutorials/*.py))
-SOURCES   := $(shell find ppl -name '*.py')
+SOURCES   := $(shell find ppl tutorials/report -name '*.py')
 
 # With several test processes, one thread each: more threads than cores make small torch programs many times slower.
 PYTEST := OMP_NUM_THREADS=1 MPLBACKEND=Agg $(BIN)/python -m pytest -n $(JOBS)
@@ -53,7 +53,7 @@ tutorials: $(NOTEBOOKS) ## render the tutorials, with their outputs, into build/
 build/tutorials/%.ipynb: tutorials/%.py $(SOURCES) $(STAMP)
 	@mkdir -p $(@D)
 	$(BIN)/jupytext --quiet --to ipynb --output $@ $<
-	$(BIN)/jupyter-execute --inplace --kernel_name=python3 $@
+	PYTHONPATH=$(CURDIR)/tutorials $(BIN)/jupyter-execute --inplace --kernel_name=python3 $@
 
 clean: ## remove what the targets above have made, except .venv
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -22,8 +22,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from report import BLUE, INK, ORANGE, PLOT_STYLE, QUIET, Report
-from report import cards, code, columns, figure, output_folder, svg, table, text
+from report import BLUE, INK, ORANGE, PLOT_STYLE, output_folder
 from sklearn.datasets import load_diabetes, load_digits
 
 import ppl
@@ -40,21 +39,21 @@ def headline(words: str) -> None:
     print(f"\n[{time.perf_counter() - started:5.1f} s] {words}\n" + "-" * 100)
 
 
-plt.rcParams.update(PLOT_STYLE)
+plt.style.use(PLOT_STYLE)
 
 # %% [markdown]
 # ## Part 1. A variational autoencoder
 #
 # scikit-learn brings 1,797 images of 8 × 8 pixels with 17 grey levels. We cut the grey values at half their range, so
-# that each pixel is on or off, and keep every fifth image aside: the model never sees those 360 while it is fitted.
+# that each pixel is on or off, and keep every fifth image aside: no fit sees those.
 
 # %%
 headline("The data: handwritten digits")
-digits = load_digits()
-images = (digits.data >= 8).astype(np.float32)
+grey, labels = map(np.asarray, load_digits(return_X_y=True))
+images = (grey >= 8).astype(np.float32)
 held_out = np.arange(len(images)) % 5 == 4
-train, test, test_labels = images[~held_out], images[held_out], digits.target[held_out]
-print(f"{len(train)} images to fit, {len(test)} held out, {images.shape[1]} pixels each, {images.mean():.0%} of them on")
+train, test, test_labels = images[~held_out], images[held_out], labels[held_out]
+print(f"{len(train)} images to fit, {len(test)} held out; {images.shape[1]} pixels each, {images.mean():.0%} on")
 
 # %% [markdown]
 # ### Declare it
@@ -167,8 +166,9 @@ for name, title in BACKENDS.items():
     print(fits[name])
 
 # %% [markdown]
-# The warning about k-hat is about all 11,496 latent numbers taken together: a product of that many approximations is
-# never close to the joint posterior. What counts for an autoencoder is how well it does on single images.
+# The warning about k-hat concerns all 11,504 latent numbers taken together, and with so many even small errors of the
+# guide add up. It is good to know before one reads the draws as exact. What counts for an autoencoder is how well it
+# does on single images, and that is measured next.
 #
 # ### How good is it?
 #
@@ -204,10 +204,11 @@ def importance_weighted_bound(model, guide, fit, particles=500, seed=1):
 headline("Held-out images: log probability of an image in nats, bounded from below; larger is better")
 test_program, test_guide = vae(test).observe(x=test), encoder(test)
 particles = 20 if QUICK else 500
-rows = {}
+rows, bounds = {}, {}
 for name, title in BACKENDS.items():
     elbo = importance_weighted_bound(test_program, test_guide, fits[name], particles=1)
     bound = importance_weighted_bound(test_program, test_guide, fits[name], particles)
+    bounds[title] = float(bound.mean())
     rows[title] = {
         "held-out bound": f"{bound.mean():.2f} ± {bound.std() / np.sqrt(len(bound)):.2f}",
         "ELBO (1 draw)": f"{elbo.mean():.2f}",
@@ -224,8 +225,9 @@ print("The time per step is a median without compilation; the time of all steps 
 #
 # ### Move the fit
 #
-# A fit knows its parameters by name, so it moves. Here the network that JAX trained is evaluated by torch, on the same
-# draws; and `network` hands out the decoder as an ordinary `torch.nn.Module`.
+# A fit knows its parameters by name, so it moves. Here is the table of agreement once more, with the network that JAX
+# trained (its draws come from the prior, so these images are as improbable as they should be); and `network` hands out
+# the decoder as an ordinary `torch.nn.Module`.
 
 # %%
 headline("The fit from NumPyro, carried over to Pyro")
@@ -325,13 +327,13 @@ plane = centred @ axes_of_codes[:2].T
 share = spread[:2] ** 2 / np.sum(spread**2)
 
 latent_map, ax = plt.subplots(figsize=(6.4, 5.0))
-colours = plt.get_cmap("tab10").colors
 for digit in range(10):
-    group = plane[test_labels == digit]
-    ax.scatter(*group.T, s=16, color=colours[digit], alpha=0.55, linewidths=0)
-    disc = {"boxstyle": "circle,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.8}
-    ax.text(*np.median(group, axis=0), str(digit), color=colours[digit], fontsize=14, weight="bold",
-            ha="center", va="center", bbox=disc)  # fmt: skip
+    group, colour = plane[test_labels == digit], f"C{digit}"
+    ax.scatter(group[:, 0], group[:, 1], s=16, color=colour, alpha=0.6, linewidths=0)
+    x, y = np.median(group, axis=0)
+    ax.text(x, y, str(digit), color=colour, fontsize=14, weight="bold", ha="center", va="center").set_bbox(
+        {"boxstyle": "circle,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.8}
+    )
 ax.set(xlabel=f"first component ({share[0]:.0%} of the variance)", ylabel=f"second component ({share[1]:.0%})")
 
 # %% [markdown]
@@ -343,10 +345,9 @@ ax.set(xlabel=f"first component ({share[0]:.0%} of the variance)", ylabel=f"seco
 
 # %%
 headline("A Bayesian linear regression on the diabetes data, by NUTS")
-diabetes = load_diabetes(scaled=False)
+X, y = map(np.asarray, load_diabetes(return_X_y=True, scaled=False))
 names = ["age", "sex", "bmi", "blood pressure", "total chol.", "LDL", "HDL", "chol. / HDL", "log triglyc.", "glucose"]
-measurements = (diabetes.data - diabetes.data.mean(axis=0)) / diabetes.data.std(axis=0)
-progression = (diabetes.target - diabetes.target.mean()) / diabetes.target.std()
+measurements, progression = (X - X.mean(axis=0)) / X.std(axis=0), (y - y.mean()) / y.std()
 
 
 @ppl.model
@@ -415,12 +416,14 @@ print(f"{path}: {os.path.getsize(path) / 1e6:.1f} MB, reads back equal: {again.p
 # Last, the report: one HTML file with everything in it.
 
 # %%
+from report import Report, cards, code, columns, figure, svg, table, text
+
 report = Report(
     "Credo: one model, two backends",
     "A variational autoencoder of handwritten digits on Pyro and NumPyro, and a Bayesian regression by NUTS. "
     "Written by `tutorials/quickstart.py`; every number and picture on this page comes from that run.",
     cards(
-        {f"held-out bound, {title}": row["held-out bound"].split(" ±")[0] + " nats" for title, row in rows.items()}
+        {f"held-out bound, {title}": f"−{-bound:.2f} nats" for title, bound in bounds.items()}
         | {f"an SVI step, {title}": row["time per step"] for title, row in rows.items()}
         | {"largest difference of the backends": f"{agreement.difference:.0e}"}
     ),
@@ -433,17 +436,17 @@ report.section(
     ),
     code(str(program), "print(program)"),
     columns(
-        svg(program.render().svg, "The model. The shaded node is observed; the box is the plate, one copy for each image."),
+        svg(program.render().svg, "The model. The shaded node is observed; the box is the plate, one for each image."),
         svg(guide.render().svg, "The guide, which proposes `z` for a given image."),
     ),
 )
 report.section(
-    "What it compiles to",
+    "Emitted code",
     text("The emitted programs, as text. Each is an ordinary model of its library and runs without Credo."),
-    columns(*(code(program.to_source(name), title) for name, title in BACKENDS.items())),
+    *(code(program.to_source(name), title) for name, title in BACKENDS.items()),
 )
 report.section(
-    "Do the backends agree?",
+    "Agreement",
     text(
         "Log density of each site in nats, at shared draws: by the pure functions that inference uses, and by the "
         "emitted native models, on both backends."
@@ -451,7 +454,7 @@ report.section(
     code(str(agreement), "print(ppl.agreement(program))", python=False),
 )
 report.section(
-    "What is refused",
+    "Refusals",
     text("A guide with seven numbers where the model has eight, and images of the wrong size. Neither gets to run."),
     *(code(refusal, python=False) for refusal in refusals),
 )
@@ -479,15 +482,13 @@ report.section(
     figure(latent_map, "Codes of the held-out images, coloured by their digit. The fit never saw a label."),
 )
 report.section(
-    "A regression by NUTS",
+    "Regression by NUTS",
     text(
         f"{len(progression)} diabetes patients, ten measurements, and the progression of the disease a year later, all "
-        f"standardised. {sampler.chains} chains of {sampler.draws} draws; the dimension names come from the declaration."
+        f"standardised. {sampler.chains} chains of {sampler.draws} draws. Dimension names come from the declaration."
     ),
-    columns(
-        code(str(patients), "print(program)"),
-        svg(patients.render().svg),
-    ),
+    code(str(patients), "print(program)"),
+    svg(patients.render().svg),
     table(summary, "The summary by arviz."),
     figure(intervals, "Slopes with their 50 % and 90 % intervals."),
     figure(traces, "Marginal densities and traces of the four chains, by arviz."),

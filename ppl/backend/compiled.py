@@ -80,6 +80,7 @@ class Compiled:
         self.backend = backend
         self.precision = precision
         self.networks: dict[str, Any] = {}
+        self._arrays: dict[tuple[int, str], tuple[Any, Array]] = {}
         self._densities: dict[frozenset[str], tuple[Emitted, Any]] = {}
         self._simulators: dict[tuple[frozenset[str], ...], tuple[Emitted, Any, tuple[NoiseSpec, ...]]] = {}
         self.params = self.initial_params(seed)
@@ -140,9 +141,13 @@ class Compiled:
                 remedy=f"Bind them: program.bind({name}=array), or call the model with an array instead of ppl.spec.",
             )
         item = source[name]
-        if kind == "float" and self.precision == "float32" and isinstance(item, np.ndarray):
-            check_precision(item, name, self.program.name)
-        return self.backend.array(item, kind, self.precision)
+        # Input and data of a site may be one array; it is then held once on the backend too.
+        key = (id(item), kind)
+        if key not in self._arrays:
+            if kind == "float" and self.precision == "float32" and isinstance(item, np.ndarray):
+                check_precision(item, name, self.program.name)
+            self._arrays[key] = item, self.backend.array(item, kind, self.precision)
+        return self._arrays[key][1]
 
     def param_arrays(self, params: Mapping[str, Any] | None = None) -> Arrays:
         """The `params` argument, from the starting values and what overrides them."""

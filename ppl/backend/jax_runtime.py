@@ -15,6 +15,12 @@ def bernoulli_log_prob(logits: Any, value: Any) -> Array:
     return value * logits - jax.nn.softplus(logits)
 
 
+def clipped_sigmoid(x: Array) -> Array:
+    """The sigmoid, kept off 0 and 1 by the smallest number that the precision tells apart from them."""
+    limits = jnp.finfo(x.dtype)
+    return jnp.clip(jax.nn.sigmoid(x), limits.tiny, 1.0 - limits.eps)
+
+
 def diag_embed(x: Array) -> Array:
     """Diagonal matrices from vectors."""
     return x[..., None] * jnp.eye(x.shape[-1], dtype=x.dtype)

@@ -7,6 +7,7 @@ import keyword
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -202,6 +203,8 @@ class Lowering:
         bare = node.dtype if all(f.number for f in fitted) else ""
         if op in INFIX:
             symbol, level = INFIX[op]
+            if op == "pow" and fitted[1].number:
+                fitted[1] = replace(fitted[1], text=fitted[1].text.removesuffix(".0"))
             left, right = (level + 1, level) if op == "pow" else (level, level + 1)
             space = "" if op == "pow" else " "
             text = f"{self.at(fitted[0], left)}{space}{symbol}{space}{self.at(fitted[1], right)}"

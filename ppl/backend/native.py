@@ -13,17 +13,18 @@ import numpy as np
 from ppl.errors import UnknownNameError, UnsupportedByBackend, nearest
 from ppl.program.distributions import Distribution
 from ppl.program.networks import NetworkSpec
+from ppl.program.ops import to_float
 from ppl.program.printing import fresh, plan_names
-from ppl.program.program import Program
+from ppl.program.program import Program, expressions
 from ppl.program.statements import Deterministic, Factor, Network, Param, Sample, Statement
 from ppl.program.supports import Support
-from ppl.program.values import Plate, Value
+from ppl.program.values import Plate, Value, walk
 from ppl.transforms.density import Resolver
 
 from .families import Library, native_text
 from .layout import Layout, alignment, frame_of, index_text, merge, plate_positions
 from .lowering import Lowering, identifier, text_of
-from .native_networks import equinox_network, natural_rank, torch_network
+from .native_networks import equinox_network, layer_inputs, mapped_axes, torch_network
 from .pieces import Piece
 from .spelling import ATOM, JAX, TORCH
 
@@ -53,6 +54,9 @@ _NUMPYRO = Dialect(
     False,
 )
 DIALECTS = {"pyro": _PYRO, "numpyro": _NUMPYRO}
+# A sample statement longer than this gets its parameters named; a parameter shorter than that stays where it is.
+LONGEST_LINE = 110
+LONGEST_PARAMETER = 20
 CONSTRAINTS = {"ordered": "ordered_vector"}
 
 
@@ -145,9 +149,7 @@ class NativeEmitter:
         self.lines: list[str] = []
         self.depth = 1
         self.known: dict[str, Piece] = {}
-        self.uses_eqx_module = False
         self.inlined = {n.name for n in program.networks.values() if n.random}
-        self.flow: set[str] = {"site", "param"}
         self.plate_variables: dict[str, str] = {}
         self.variables = variable_names(program)
         self.network_variables = network_variables(program)
@@ -202,6 +204,8 @@ class NativeEmitter:
                 head = head.replace("import jax.numpy as jnp\n", "", 1)
         elif "F." in text:
             head += "import torch.nn.functional as F\n"
+        if networks and "OrderedDict(" in definitions:
+            head = "from collections import OrderedDict\n\n" + head
         if self.backend == "pyro" and "torch." not in text and not networks:
             head = head.replace("import torch\n", "", 1)
         if "runtime." in text:
@@ -273,6 +277,9 @@ class NativeEmitter:
                     obs = f", obs={variable}{shape}"
                 auxiliary = ', infer={"is_auxiliary": True}' if statement.auxiliary else ""
                 call = f"{library}.sample({text_of(name)}, {self._distribution(body, frame)}{obs}{auxiliary})"
+                if len(call) > LONGEST_LINE:
+                    self._name_parameters(body)
+                    call = f"{library}.sample({text_of(name)}, {self._distribution(body, frame)}{obs}{auxiliary})"
                 piece = Piece(variable, ATOM + 1, Layout(False, frame, len(statement.dist.event_shape)))
                 if (
                     self.backend == "pyro"
@@ -314,6 +321,16 @@ class NativeEmitter:
                 return [f"{variable} = eqx_module({text_of(name)}, {self.network_variables[name]})"]
         raise TypeError(type(statement).__name__)
 
+    def _name_parameters(self, dist: Distribution) -> None:
+        """Give the longer parameters of a distribution lines of their own."""
+        for inner in dist.nested().values():
+            self._name_parameters(inner)
+        values = dict(dist.params) if dist.mask_value is None else {**dist.params, "mask": dist.mask_value}
+        for name, value in values.items():
+            piece = self.lowering.piece(value)
+            if piece.level <= ATOM and not piece.number and len(piece.text) > LONGEST_PARAMETER:
+                self.lowering.pieces[id(value)] = self.lowering.assign(piece, name)
+
     def _is_used(self, name: str) -> bool:
         return any(name in self.program.parents(s.name) for s in self.program.statements)
 
@@ -323,8 +340,6 @@ class NativeEmitter:
         init = self._array_text(array) if array.ndim else repr(float(array))
         if self.backend == "pyro" and not array.ndim:
             init = f"torch.tensor({init})"
-        if array.size > 64 and np.all(array == array.flat[0]):
-            init = f"{self.spelling.module}.full({array.shape}, {float(array.flat[0])!r})"
         constraint = ""
         if statement.support.kind != "real":
             constraint = f", constraint={self._constraint(statement.support)}"
@@ -367,7 +382,12 @@ class NativeEmitter:
         """A distribution without expand, mask and to_event; parameters lined up for `batch_rank` independent axes."""
         ranks = {id(v): (dist.parameter_rank(n) if n in dist.parameters else 0) for n, v in dist.params.items()}
 
+        counts = {id(v) for n, v in dist.params.items() if n in dist.parameters and dist.parameters[n].discrete}
+
         def text(value: Value) -> str:
+            if self.backend == "pyro" and id(value) in counts and value.op != "const":
+                # torch gives a number beside a tensor the tensor's dtype: next to integer counts, 0.5 would become 0.
+                value = to_float(value)
             piece = self.lowering.piece(value)
             target = Layout(False, piece.layout.frame, max(batch_rank + ranks.get(id(value), 0), piece.layout.rank))
             return self.lowering.indexed(piece, alignment(piece.layout, target)).text
@@ -397,7 +417,7 @@ class NativeEmitter:
         width = len(x.layout.frame)
         call = self.variables[name]
         if self.backend == "numpyro":
-            extra = node.args[0].ndim - natural_rank(spec, node.args[0].ndim)
+            extra = 0 if spec.foreign is not None else mapped_axes(spec, layer_inputs(spec, node.args[0]))
             for _ in range(width + extra):
                 call = f"jax.vmap({call})"
             return Piece(f"{call}({x.text})", ATOM, layout)
@@ -406,10 +426,23 @@ class NativeEmitter:
             return Piece(f"{call}({inner}).unflatten(0, {lowering.at(x, ATOM)}.shape[:{width}])", ATOM, layout)
         return Piece(f"{call}({x.text})", ATOM, layout)
 
+    def _layer_inputs(self, spec: NetworkSpec) -> list[tuple[int, ...]]:
+        """The event shape that each layer of a network takes where the network is called first."""
+        for statement in self.program.statements:
+            for node in walk(expressions(statement)):
+                if node.op == "network" and node.attr("name") == spec.name:
+                    return layer_inputs(spec, node.args[0])
+        return [()] * len(spec.layers)
+
     def _array_text(self, array: np.ndarray) -> str:
         maker = "torch.tensor" if self.backend == "pyro" else "jnp.array"
-        if array.size > 8 and np.all(array == array.flat[0]):
-            return f"{self.spelling.module}.full({tuple(array.shape)}, {array.flat[0].item()!r})"
+        if array.size > 3 and np.all(array == array.flat[0]):
+            number = array.flat[0].item()
+            short = {0.0: "zeros", 1.0: "ones"}.get(number) if array.dtype.kind == "f" else None
+            shape = str(array.size) if array.ndim == 1 else str(tuple(array.shape))
+            if short:
+                return f"{self.spelling.module}.{short}({shape})"
+            return f"{self.spelling.module}.full({tuple(array.shape)}, {number!r})"
         return f"{maker}({array.tolist()})"
 
     def _network_definition(self, spec: NetworkSpec) -> str:
@@ -426,7 +459,7 @@ class NativeEmitter:
                 )
             return f"{name} = networks[{text_of(spec.name)}]  # your own module"
         if self.backend == "pyro":
-            return torch_network(name, spec)
+            return torch_network(name, spec, self._layer_inputs(spec))
         return equinox_network(name, spec)
 
 

@@ -5,19 +5,43 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ppl.program.networks import Layer, NetworkSpec
+from ppl.errors import UnsupportedByBackend
+from ppl.program.networks import Layer, NetworkSpec, apply_layer
+from ppl.program.values import Shape, Value, reference
 
 
-def natural_rank(spec: NetworkSpec, rank: int) -> int:
-    """Event axes that an equinox module takes; all further ones are mapped over."""
-    if spec.foreign is not None:
-        return rank
-    first = spec.layers[0].kind if spec.layers else "identity"
-    if first == "embedding":
-        return 0
-    if first == "layer_norm":
-        return len(spec.layers[0].get("shape"))
-    return 1 if first == "linear" else rank
+def layer_inputs(spec: NetworkSpec, x: Value) -> list[Shape]:
+    """The event shape that each layer is given when the network is applied to an element."""
+    shapes: list[Shape] = []
+    for layer in spec.layers:
+        shapes.append(x.shape)
+        x = apply_layer(layer, x, tuple(reference("param", w.name, (), w.shape, "float") for w in layer.weights))
+    return shapes
+
+
+def mapped_axes(spec: NetworkSpec, inputs: list[Shape]) -> int:
+    """Over how many of its event axes an element has to be mapped, because equinox layers take a fixed number.
+
+    Raises:
+        UnsupportedByBackend: the layers disagree.
+    """
+    found: dict[int, str] = {}
+    for layer, shape in zip(spec.layers, inputs, strict=True):
+        taken = {"linear": 1, "embedding": 0, "conv2d": 3, "conv_transpose2d": 3}.get(layer.kind)
+        if layer.kind == "layer_norm":
+            taken = len(layer.get("shape"))
+        elif layer.kind in ("reshape", "flatten"):
+            taken = len(shape)
+        if taken is not None:
+            found.setdefault(len(shape) - taken, layer.name)
+    if len(found) > 1:
+        raise UnsupportedByBackend(
+            "numpyro",
+            f"network {spec.name!r} as a native model",
+            f"layers {' and '.join(repr(n) for n in found.values())} act on different numbers of event axes",
+            "Split the network in two, or give it an element with fewer axes.",
+        )
+    return next(iter(found), 0)
 
 
 _TORCH_ACTIVATIONS = {
@@ -37,7 +61,7 @@ def _settings(layer: Layer, names: tuple[str, ...], defaults: Mapping[str, Any])
     return "".join(parts)
 
 
-def _torch_layer(layer: Layer) -> str:
+def _torch_layer(layer: Layer, rank: int) -> str:
     get = layer.get
     match layer.kind:
         case "linear":
@@ -55,20 +79,23 @@ def _torch_layer(layer: Layer) -> str:
         case "embedding":
             return f"torch.nn.Embedding({get('size')}, {get('features')})"
         case "reshape":
-            return f"torch.nn.Unflatten(-1, {get('shape')})"
+            unflatten = f"torch.nn.Unflatten(-1, {get('shape')})"
+            if rank == 1:
+                return unflatten
+            return f"torch.nn.Sequential(torch.nn.Flatten(-{rank}), {unflatten})"
         case "flatten":
-            return "torch.nn.Flatten(-3)"
+            return f"torch.nn.Flatten(-{rank})"
     return f"torch.nn.{_TORCH_ACTIVATIONS[layer.kind]}"
 
 
-def torch_network(name: str, spec: NetworkSpec) -> str:
-    """The definition of a network as a `torch.nn.Sequential`."""
-    layers = [(layer.name, _torch_layer(layer)) for layer in spec.layers]
+def torch_network(name: str, spec: NetworkSpec, inputs: list[Shape]) -> str:
+    """The definition of a network as a `torch.nn.Sequential`, given the event shape that each layer takes."""
+    layers = [(x.name, _torch_layer(x, len(shape))) for x, shape in zip(spec.layers, inputs, strict=True)]
     if all(own == str(i) for i, (own, _) in enumerate(layers)):
         rows = "".join(f"    {text},\n" for _, text in layers)
         return f"{name} = torch.nn.Sequential(\n{rows})"
     rows = "".join(f'    "{own}": {text},\n' for own, text in layers)
-    return f"{name} = torch.nn.Sequential(torch.nn.modules.container.OrderedDict({{\n{rows}}}))"
+    return f"{name} = torch.nn.Sequential(OrderedDict({{\n{rows}}}))"
 
 
 def _equinox_layer(layer: Layer, key: int) -> str:

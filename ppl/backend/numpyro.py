@@ -50,7 +50,8 @@ class NumPyroBackend:
 
     def array(self, item: Any, kind: str, precision: str) -> jax.Array:
         """A JAX array of a dtype kind."""
-        dtype = {"float": precision, "int": "int32", "bool": "bool"}[kind]
+        # Under float64, the libraries turn counts of 32 bits into real numbers of 32 bits.
+        dtype = {"float": precision, "int": "int64" if precision == "float64" else "int32", "bool": "bool"}[kind]
         with x64(precision):
             return jnp.asarray(item if isinstance(item, jax.Array) else np.asarray(item), dtype=dtype)
 
@@ -136,7 +137,10 @@ class NumPyroBackend:
 
         with x64(precision):
             model = self.native(program, source, precision, params)
-            given = {k: jnp.asarray(v) for k, v in native_values(program, values).items()}
+            given = {
+                k: self.array(v, program.sites[k].dist.dtype, precision)
+                for k, v in native_values(program, values).items()
+            }
             given |= {k: jnp.asarray(v, dtype=precision) for k, v in params.items() if k in program.params}
 
             # Compiled as a whole: run op by op, each op would be compiled on its own, which takes many times longer.

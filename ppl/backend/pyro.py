@@ -299,4 +299,5 @@ def fill_module(module: torch.nn.Module, name: str, params: Mapping[str, np.ndar
     """Set the parameters of a module by name."""
     with torch.no_grad():
         for own, parameter in module.named_parameters():
-            parameter.copy_(torch.as_tensor(np.asarray(params[f"{name}.{own}"]), dtype=parameter.dtype))
+            # a copy: arrays that come from JAX are not writable, and torch warns about those
+            parameter.copy_(torch.as_tensor(np.array(params[f"{name}.{own}"]), dtype=parameter.dtype))

@@ -22,6 +22,12 @@ def bernoulli_log_prob(logits: Any, value: Any) -> Tensor:
     return value * logits - F.softplus(logits)
 
 
+def clipped_sigmoid(x: Tensor) -> Tensor:
+    """The sigmoid, kept off 0 and 1 by the smallest number that the precision tells apart from them."""
+    limits = torch.finfo(x.dtype)
+    return torch.sigmoid(x).clamp(limits.tiny, 1.0 - limits.eps)
+
+
 def prod(x: Tensor, axes: Sequence[int], *, keepdim: bool = False) -> Tensor:
     """Product over several negative axes."""
     for axis in axes:

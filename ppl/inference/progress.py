@@ -7,6 +7,11 @@ from types import TracebackType
 from typing import Any, Self
 
 
+def watched() -> bool:
+    """Whether somebody looks: standard error is a terminal, or this is a notebook."""
+    return sys.stderr.isatty() or "ipykernel" in sys.modules
+
+
 class Progress:
     """A tqdm bar over steps.
 
@@ -19,7 +24,7 @@ class Progress:
 
     def __init__(self, total: int, initial: int, label: str, show: bool) -> None:
         self._bar: Any = None
-        if show and (sys.stderr.isatty() or "ipykernel" in sys.modules):
+        if show and watched():
             from tqdm.auto import tqdm
 
             self._bar = tqdm(total=total, initial=initial, desc=label, leave=True)

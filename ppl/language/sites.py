@@ -8,7 +8,7 @@ import numpy as np
 
 from ppl.errors import DtypeError, ModelError, ShapeError, SupportError, user_location
 from ppl.program.distributions import Distribution
-from ppl.program.ops import apply, in_scope
+from ppl.program.ops import in_scope, to_float
 from ppl.program.statements import Deterministic, Factor, Param, Sample
 from ppl.program.supports import Support, real
 from ppl.program.values import Frozen, Value, lift
@@ -107,7 +107,7 @@ def factor(name: str, log_weight: Any) -> None:
             got=f"event shape {expression.shape}",
             remedy="Sum it: ops.sum(log_weight).",
         )
-    statement = Factor(_name(name, "factor", trace), trace.open, user_location(), apply("add", expression, 0.0))
+    statement = Factor(_name(name, "factor", trace), trace.open, user_location(), to_float(expression))
     trace.declare(statement)
 
 

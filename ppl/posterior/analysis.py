@@ -51,6 +51,30 @@ class Analysis:
 
         return by_site(self._fit, tuple(self._fit.program.latents))
 
+    @functools.cached_property
+    def independent_rows(self) -> str | None:
+        """The plate that holds every latent, if its rows are independent in model and guide; else None."""
+        from .rows import independent_plate
+
+        return None if self._fit.guide is None else independent_plate(self._fit.program, self._fit.guide)
+
+    @functools.cached_property
+    def row_ratios(self) -> np.ndarray | None:
+        """Log ratio of posterior to guide of each independent row, in nats, shape (chain, draw, rows), or None."""
+        from .rows import row_ratios
+
+        return row_ratios(self._fit)
+
+    def khat_by_row(self) -> xarray.DataArray | None:
+        """Pareto k-hat of each row, for variational fits whose latents all lie in one plate with independent rows.
+
+        The joint `khat` of thousands of rows says little, for their errors add up; each row has its own posterior, and
+        this says how near the guide is to it. None for other fits and below 25 draws.
+        """
+        from .rows import khat_by_row
+
+        return khat_by_row(self._fit)
+
     def loo(self, var_name: str | None = None, *, pointwise: bool | None = None) -> Any:
         """Leave-one-out cross-validation of an observed site by Pareto smoothed importance sampling.
 
@@ -66,7 +90,8 @@ class Analysis:
             StrategyError: a point estimate, or draws of a guide without `log_q`.
 
         Variational and weighted draws do not come from the posterior, so each ratio is corrected by log p - log q (or
-        by the weight); taking them for posterior draws would be another estimator.
+        by the weight); taking them for posterior draws would be another estimator. Where the rows of a fit are
+        independent, the correction goes row by row. Parameters and network weights stay as fitted to all data.
 
         Reference: Vehtari, Gelman and Gabry (2017); Magnusson et al. (2019) for the correction.
         """

@@ -110,6 +110,10 @@ def loo(fit: Posterior, var_name: str | None, pointwise: bool | None) -> Any:
         )
     if ratio is None:
         return _result(fit, name, np.zeros((fit.chains, fit.count)), efficiency(fit), pointwise)
+    plates = fit.program.sites[name].plates
+    if fit.independent_rows is not None and plates and plates[0].name == fit.independent_rows:
+        # The other rows say nothing about this one, and their ratios would only add noise.
+        ratio = ratio if fit.row_ratios is None else fit.row_ratios
     return _result(fit, name, ratio, 1.0, pointwise)
 
 
@@ -162,6 +166,13 @@ def efficiency(fit: Posterior) -> float:
 def _result(fit: Posterior, name: str, ratio: np.ndarray, efficiency: float, pointwise: bool | None) -> Any:
     """LOO from draws whose log ratios to the posterior are known; zero for posterior draws.
 
+    Args:
+        fit: the fit.
+        name: the observed site.
+        ratio: in nats, shape (chain, draw), or (chain, draw, rows) with a ratio for each row of the outermost plate.
+        efficiency: effective draws divided by draws.
+        pointwise: whether to keep the value of each element.
+
     The ratio of the posterior without y_i to what was drawn from is p(values, data) / q(values) / p(y_i | values). The
     weights are smoothed here and not in `arviz.loo`, which on 0.x knows no ratios and on 1.x stops at an element whose
     density never changes (one that is masked, say).
@@ -173,12 +184,14 @@ def _result(fit: Posterior, name: str, ratio: np.ndarray, efficiency: float, poi
     arviz = arviz_module()
     density = fit.log_likelihood[name].transpose(..., *CHAIN_DRAW)
     dims, (chains, count) = density.dims[:-2], density.shape[-2:]
-    flat = ratio.reshape(chains * count)
     log_likelihood = density.values.reshape(*density.shape[:-2], chains * count).astype(float)
+    flat = np.moveaxis(ratio.reshape(chains * count, *ratio.shape[2:]), 0, -1)
+    # Inner plates share the ratio of their row.
+    flat = flat.reshape(*flat.shape[:-1], *(1,) * (log_likelihood.ndim - flat.ndim), chains * count)
     # A draw without weight keeps none, however unlikely it makes the element.
     weights, pareto_k = pareto_smooth(np.where(np.isneginf(flat), -np.inf, flat - log_likelihood), efficiency)
     # The fit to the elements themselves, under the posterior: with ratios, under smoothed weights.
-    within = pareto_smooth(flat)[0] if np.ptp(flat) > 0 else np.full(flat.shape, -np.log(flat.size))
+    within = pareto_smooth(flat)[0] if np.ptp(flat) > 0 else np.full(flat.shape, -np.log(chains * count))
     lppd = float(_log_sum(within + log_likelihood).sum())
     coords = {d: density.coords[d] for d in dims}
     khats = xarray.DataArray(pareto_k, coords, dims, name="pareto_shape")
@@ -204,8 +217,8 @@ def _elpd_data(
     bad = int(np.sum(khats.values > good_k))
     if bad:
         warnings.warn(
-            f"Pareto k-hat is above {good_k:.2f} for {bad} of {khats.size} elements: without them the posterior is so "
-            "different that their part of this estimate cannot be trusted.",
+            f"Pareto k-hat is above {good_k:.2f} for {bad} of {khats.size} elements: the draws say too little about "
+            "the posterior without them for their part of this estimate to be trusted.",
             stacklevel=5,
         )
     facts = {

@@ -93,7 +93,7 @@ def problems(fit: Posterior) -> list[str]:
         )
     if fit.kind == "point":
         found.append("a point estimate: it says nothing about uncertainty.")
-    elif fit.khat is not None and not fit.khat <= KHAT_LIMIT:
+    elif fit.independent_rows is None and fit.khat is not None and not fit.khat <= KHAT_LIMIT:
         found.append(
             f"Pareto k-hat is {fit.khat:.2f} (above {KHAT_LIMIT}): the approximation is far from the posterior. "
             "Use a richer guide, or NUTS."
@@ -142,7 +142,11 @@ def figures(fit: Posterior) -> list[tuple[str, str]]:
     if (count := divergences(fit)) is not None:
         rows.append(("divergences", str(count)))
     if fit.khat is not None and fit.kind != "point":
-        rows.append(("Pareto k-hat", f"{fit.khat:.2f}"))
+        what = f"{fit.khat:.2f}"
+        if fit.independent_rows is not None:
+            count = fit.program.plate(fit.independent_rows).size
+            what = f"{what} for all {count:,} rows of {fit.independent_rows} together; khat_by_row() has each"
+        rows.append(("Pareto k-hat", what))
     if fit.weights is not None:
         rows.append(("effective draws", f"{weighing.effective_draws(fit.weights):.0f} of {fit.weights.size}"))
     objective = fit.diagnostics.get("objective")

@@ -18,7 +18,7 @@ import numpy as np
 
 from ppl.errors import ModelError, ShapeError, SupportError, UnknownNameError, nearest, user_location
 
-from .ops import apply, in_scope
+from .ops import apply, in_scope, to_float
 from .supports import Support
 from .values import DType, Shape, Value, lift
 from .vocabulary import broadcast
@@ -50,6 +50,7 @@ class Distribution(ABC):
     Class attributes:
         parameters: for each parameter, its support (of kind and rank as the parameter needs).
         positional: how many parameters are printed without their name.
+        as_given: parameters that stay integers if they are; all others become real where their support is.
 
     Attributes that are fixed for most families, and follow from the parts for those made of others:
         event_rank: event axes of one draw (0 for numbers, 1 for vectors, 2 for matrices).
@@ -66,6 +67,7 @@ class Distribution(ABC):
 
     parameters: ClassVar[dict[str, Support]] = {}
     positional: ClassVar[int] = 2
+    as_given: ClassVar[frozenset[str]] = frozenset()
     event_rank: int = 0
     dtype: DType = "float"
     reparameterized: bool = True
@@ -86,13 +88,19 @@ class Distribution(ABC):
             cls.__init__ = _checked_arguments(cls.__init__)
 
     def __init__(self, params: dict[str, Any], *, nested: dict[str, Distribution] | None = None, **static: Any) -> None:
-        self.params = {name: in_scope(lift(item)) for name, item in params.items() if item is not None}
+        self.params = {name: self._parameter(name, item) for name, item in params.items() if item is not None}
         self.static = static
         self._nested = nested or {}
         self.mask_value = None
         self.expanded = False
         self._check_parameters()
         self._settle()
+
+    def _parameter(self, name: str, item: Any) -> Value:
+        value = in_scope(lift(item))
+        # The libraries do not agree on what a real parameter given as integers means, so there are none.
+        real = name in self.parameters and not self.parameters[name].discrete and name not in self.as_given
+        return to_float(value) if real else value
 
     # --- what a family states ------------------------------------------------------------------------------------
 

@@ -32,7 +32,7 @@ def number_text(number: Any) -> str:
         if array.size <= 16:
             return str(array.tolist())
         if array.size and np.all(array == array.flat[0]):
-            return f"full({list(array.shape)}, {array.flat[0]!r})"
+            return f"full({list(array.shape)}, {array.flat[0].item()!r})"
         return f"array{list(array.shape)}"
     return repr(number)
 
@@ -78,8 +78,9 @@ class Expressions:
             symbol, level = INFIX[op]
             a, b = value.args
             left, right = (level + 1, level) if op == "pow" else (level, level + 1)
-            space = "" if op == "pow" else " "
-            return f"{self.text(a, left)}{space}{symbol}{space}{self.text(b, right)}", level
+            if op == "pow":
+                return f"{self.text(a, left)}{symbol}{self.text(b, right).removesuffix('.0')}", level
+            return f"{self.text(a, left)} {symbol} {self.text(b, right)}", level
         if op in PREFIX:
             symbol, level = PREFIX[op]
             return f"{symbol}{self.text(value.args[0], level)}", level
@@ -252,7 +253,13 @@ def statement_text(statement: Statement, printer: Expressions) -> str:
             )
         case Deterministic():
             arrow = ":= do" if statement.intervened else "="
-            return f"{statement.name} {arrow} {printer.text(statement.expression)}"
+            given = statement.expression
+            while given.op == "element":
+                given = given.args[0]
+            # One value for each element came with `do`, as an input of its own that the user has no name for.
+            own = given.op == "input" and given.attr("name") == f"do.{statement.name}"
+            text = f"array{list(given.shape)}" if own else printer.text(statement.expression)
+            return f"{statement.name} {arrow} {text}"
         case Factor():
             return f"factor {statement.name}: {printer.text(statement.expression)}"
         case Param():

@@ -113,7 +113,8 @@ class Value:
             f"Python asked for a concrete {kind}, but a model runs on symbolic values.",
             declared_at=user_location(),
             got=repr(self),
-            remedy="Use the functions of ppl.ops; numpy and math see no numbers while a model is declared.",
+            remedy="Use the functions of ppl.ops; numpy and math see no numbers while a model is declared."
+            + (" To pick from a list or array, write ops.asarray(table)[index]." if kind in ("array", "index") else ""),
         )
 
     def __float__(self) -> float:

@@ -15,6 +15,10 @@ from ppl.program.program import Program
 from ppl.program.statements import Deterministic, Sample
 
 
+# Discrete data given as real numbers is converted to integers up to this size, and used as it is beyond.
+LARGEST_COPY = 1_000_000
+
+
 def observe(program: Program, data: Mapping[str, Any]) -> Program:
     """A program whose named sites are observed.
 
@@ -96,7 +100,8 @@ def check_data(program: Program, name: str, item: Any) -> np.ndarray:
                 got=f"{array[at]} at index {at}",
                 remedy="Pass integers or booleans, or choose a continuous distribution.",
             )
-        array = array.astype(np.int64)
+        # A large array stays the user's own: model inputs and data that are one array are then held once.
+        array = array.astype(np.int64) if array.size <= LARGEST_COPY else array
     check_support(statement, array, facts)
     return array
 

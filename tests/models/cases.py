@@ -4,9 +4,10 @@ Entering a model here has it printed, serialised, compiled, compared and simulat
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
-from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris, load_wine
 
 import ppl
 from ppl import models
@@ -18,9 +19,15 @@ def standardised(x: Array) -> Array:
     return (x - x.mean(axis=0)) / x.std(axis=0)
 
 
+def bundled(load: Any, **settings: Any) -> tuple[Array, Array]:
+    """Inputs and outcomes of a data set that comes with scikit-learn."""
+    inputs, outcomes = load(return_X_y=True, **settings)
+    return np.asarray(inputs), np.asarray(outcomes)
+
+
 def diabetes() -> tuple[Array, Array]:
     """442 patients: ten standardised measurements, and the standardised progression of the disease a year later."""
-    inputs, progression = load_diabetes(return_X_y=True, scaled=False)
+    inputs, progression = bundled(load_diabetes, scaled=False)
     return standardised(inputs), standardised(progression)
 
 
@@ -30,25 +37,30 @@ MEASUREMENTS = [0, 1, 4, 6, 8, 9]
 
 def tumours(features: int = 6) -> tuple[Array, Array]:
     """569 tumours: measurements of standard deviation 0.5, and whether the tumour was benign."""
-    inputs, benign = load_breast_cancer(return_X_y=True)
+    inputs, benign = bundled(load_breast_cancer)
     return 0.5 * standardised(inputs[:, MEASUREMENTS[:features]]), benign
 
 
 def patients_by_age() -> tuple[Array, Array, Array]:
     """Body mass index, number of the age group (by decade, from the teens on), progression; both standardised."""
-    inputs, progression = load_diabetes(return_X_y=True, scaled=False)
+    inputs, progression = bundled(load_diabetes, scaled=False)
     decade = (inputs[:, 0] // 10).astype(int)
     return standardised(inputs[:, 2]), decade - decade.min(), standardised(progression)
 
 
 def digits() -> Array:
     """1797 binary images of 64 pixels."""
-    return (load_digits().data > 7.5).astype(float)
+    return (bundled(load_digits)[0] > 7.5).astype(float)
 
 
 def flowers() -> Array:
     """150 irises, four standardised measurements."""
-    return standardised(load_iris().data)
+    return standardised(bundled(load_iris)[0])
+
+
+def wines() -> Array:
+    """178 wines, 13 standardised measurements."""
+    return standardised(bundled(load_wine)[0])
 
 
 def petals() -> Array:
@@ -102,19 +114,19 @@ def ordered_mixture() -> ppl.Program:
 
 
 def ppca() -> ppl.Program:
-    return models.ppca(flowers()).observe(x=flowers())
+    return models.ppca(wines()).observe(x=wines())
 
 
 def marginal_ppca() -> ppl.Program:
-    return models.marginal_ppca(flowers()).observe(x=flowers())
+    return models.marginal_ppca(wines()).observe(x=wines())
 
 
 def factor_analysis() -> ppl.Program:
-    return models.factor_analysis(flowers()).observe(x=flowers())
+    return models.factor_analysis(wines()).observe(x=wines())
 
 
 def marginal_factor_analysis() -> ppl.Program:
-    return models.marginal_factor_analysis(flowers()).observe(x=flowers())
+    return models.marginal_factor_analysis(wines()).observe(x=wines())
 
 
 def bayesian_mlp() -> ppl.Program:
@@ -167,5 +179,5 @@ GUIDES: dict[str, tuple[str, Callable[[], ppl.Program]]] = {
         "conv_vae",
         lambda: models.conv_vae_encoder(digits()[:50].reshape(-1, 1, 8, 8), latent=4, channels=4),
     ),
-    "linear_gaussian_guide": ("ppca", lambda: models.linear_gaussian_guide(flowers())),
+    "linear_gaussian_guide": ("ppca", lambda: models.linear_gaussian_guide(wines())),
 }

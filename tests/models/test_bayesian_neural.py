@@ -33,8 +33,8 @@ def test_it_predicts_unseen_patients(backend: str) -> None:
     # A constant knows nothing. Least squares knows nearly all there is in these data: the network comes close to it.
     assert found < 0.8 * constant
     assert found < 1.05 * straight
-    # The predictive distribution is as wide as its errors: its central 90 per cent hold nine in ten patients, up to what
-    # a hundred of them can tell.
+    # The predictive distribution is as wide as its errors: its central 90 per cent hold nine in ten patients, up to
+    # what a hundred of them can tell.
     low, high = np.quantile(predicted["y"].values[0], [0.05, 0.95], axis=0)
     inside = np.mean((y[TRAINED:] >= low) & (y[TRAINED:] <= high))
     assert abs(inside - 0.9) < sigmas() * np.sqrt(0.9 * 0.1 / 100)

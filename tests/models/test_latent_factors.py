@@ -2,20 +2,19 @@
 
 import numpy as np
 import pytest
-import scipy.stats as st
 from sklearn.decomposition import FactorAnalysis
 
 import ppl
 from ppl import models
 from ppl.backend.compiled import get_backend
-from ppl.inference import SVI, Adam, AutoDelta, Schedule
+from ppl.inference import ELBO, SVI, Adam, AutoDelta, Schedule
 from ppl.inference.draws import guide_draws
 from ppl.models import linear_gaussian_log_evidence, ppca_maximum_likelihood
 from tests.budget import sigmas
-from tests.models.cases import CASES, flowers
-from tests.models.comparing import BACKENDS
+from tests.models.cases import CASES, wines
+from tests.models.comparing import BACKENDS, gaussian_log_density
 
-ROWS, FEATURES = flowers().shape
+ROWS, FEATURES = wines().shape
 LATENT = 2
 
 
@@ -45,8 +44,8 @@ def exact_guide(loadings: np.ndarray, mean: np.ndarray, noise: np.ndarray) -> di
 def test_the_closed_form_is_that_of_scipy(form: str) -> None:
     p = parameters(form)
     covariance = p["loadings"] @ p["loadings"].T + np.diag(np.broadcast_to(p["noise"] ** 2, FEATURES))
-    expected = st.multivariate_normal(p["mean"], covariance).logpdf(flowers()).sum()
-    assert linear_gaussian_log_evidence(flowers(), **p) == pytest.approx(expected, rel=1e-12)
+    expected = gaussian_log_density(wines(), p["mean"], covariance).sum()
+    assert linear_gaussian_log_evidence(wines(), **p) == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -55,7 +54,7 @@ def test_the_marginal_form_has_the_exact_evidence(form: str, backend: str) -> No
     p = parameters(form)
     compiled = ppl.compile(CASES[f"marginal_{form}"](), backend, precision="float64")
     found = compiled.backend.to_numpy(compiled.log_density({}, p))
-    assert found == pytest.approx(linear_gaussian_log_evidence(flowers(), **p), rel=1e-10)
+    assert found == pytest.approx(linear_gaussian_log_evidence(wines(), **p), rel=1e-10)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -64,10 +63,10 @@ def test_the_latent_form_has_the_exact_evidence(form: str, backend: str) -> None
     """With the exact posterior as guide, log p - log q is the evidence at every draw."""
     p = parameters(form)
     model = ppl.compile(CASES[form](), backend, precision="float64")
-    guide = ppl.compile(models.linear_gaussian_guide(flowers()), backend, precision="float64")
+    guide = ppl.compile(models.linear_gaussian_guide(wines()), backend, precision="float64")
     everything = {**p, **exact_guide(**p)}
     _, log_p, log_q = guide_draws(model, guide, everything, get_backend(backend).key(0), 20)
-    np.testing.assert_allclose(log_p - log_q, linear_gaussian_log_evidence(flowers(), **p), rtol=1e-10)
+    np.testing.assert_allclose(log_p - log_q, linear_gaussian_log_evidence(wines(), **p), rtol=1e-10)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -75,27 +74,29 @@ def test_the_marginal_form_is_fitted_by_maximum_likelihood(backend: str) -> None
     """Nothing is latent there: the point guide is left with the parameters."""
     adam = Adam(0.03, schedule=Schedule(steps=1500))
     method = SVI(guide=AutoDelta(), optimizer=adam, steps=1500, draws=1, progress=False)
-    reference = FactorAnalysis(LATENT, tol=1e-10, max_iter=10_000).fit(flowers()).score(flowers()) * ROWS
-    best = linear_gaussian_log_evidence(flowers(), *ppca_maximum_likelihood(flowers(), LATENT))
+    reference = FactorAnalysis(LATENT, tol=1e-8).fit(wines()).score(wines()) * ROWS
+    best = linear_gaussian_log_evidence(wines(), *ppca_maximum_likelihood(wines(), LATENT))
     for form, expected in (("ppca", best), ("factor_analysis", reference)):
         posterior = ppl.infer(CASES[f"marginal_{form}"](), method, backend=backend)
-        # Of about 500 nats: what the optimiser may leave, and what rounding to float32 may add.
-        assert expected - 0.05 < posterior.log_p[0, 0] < expected + 0.005
+        assert posterior.log_p is not None
+        # Of about 2800 nats: what the optimiser may leave, and what rounding to float32 may add.
+        assert expected - 0.05 < posterior.log_p[0, 0] < expected + 0.01
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_the_latent_form_reaches_the_greatest_evidence(backend: str) -> None:
-    loadings, mean, noise = ppca_maximum_likelihood(flowers(), LATENT)
-    best = linear_gaussian_log_evidence(flowers(), loadings, mean, noise)
-    guide = models.linear_gaussian_guide(flowers())
+    loadings, mean, noise = ppca_maximum_likelihood(wines(), LATENT)
+    best = linear_gaussian_log_evidence(wines(), loadings, mean, noise)
+    guide = models.linear_gaussian_guide(wines())
     adam = Adam(0.03, schedule=Schedule(steps=2000, final_fraction=1e-3))
-    method = SVI(guide=guide, optimizer=adam, steps=2000, draws=200, progress=False)
+    method = SVI(ELBO(particles=8), guide=guide, optimizer=adam, steps=2000, draws=200, progress=False)
     posterior = ppl.infer(CASES["ppca"](), method, backend=backend)
     fitted = {name: posterior.params[name] for name in ("loadings", "mean", "noise")}
-    evidence = linear_gaussian_log_evidence(flowers(), **fitted)
+    evidence = linear_gaussian_log_evidence(wines(), **fitted)
+    assert posterior.log_p is not None and posterior.log_q is not None
     gaps = posterior.log_p - posterior.log_q - evidence
     error = sigmas() * gaps.std() / np.sqrt(gaps.size)
-    # A twentieth of a nat, of 553, is what the optimiser may leave of either.
+    # A twentieth of a nat, of 2800, is what the optimiser may leave of either.
     assert best - 0.05 < evidence < best + 1e-3
     assert -0.05 - error < gaps.mean() < error
     product = fitted["loadings"] @ fitted["loadings"].T

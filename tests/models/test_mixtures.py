@@ -1,5 +1,7 @@
 """Gaussian mixtures: equal to scikit-learn's at equal parameters, and planted components are found."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from sklearn.mixture import GaussianMixture
@@ -28,12 +30,17 @@ def by_site(program: ppl.Program, values: dict[str, np.ndarray], backend: str, s
     return float(np.sum(compiled.backend.to_numpy(term)))
 
 
+def reference_mixture(points: np.ndarray, components: int) -> tuple[dict[str, np.ndarray], float]:
+    """Parameters that scikit-learn fits, and the log density of the points under them, in nats."""
+    fit: Any = GaussianMixture(components, covariance_type="diag", random_state=0).fit(points)
+    parameters = {"weights": fit.weights_, "mean": fit.means_, "scale": np.sqrt(fit.covariances_)}
+    return parameters, fit.score(points) * len(points)
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_the_density_is_that_of_scikit_learn(backend: str) -> None:
     points = flowers()
-    reference = GaussianMixture(3, covariance_type="diag", random_state=0).fit(points)
-    values = {"weights": reference.weights_, "mean": reference.means_, "scale": np.sqrt(reference.covariances_)}
-    expected = reference.score(points) * len(points)
+    values, expected = reference_mixture(points, 3)
     assert by_site(gaussian_mixture(), values, backend, "x") == pytest.approx(expected, rel=1e-10)
     assert by_site(factored_mixture(), values, backend, "likelihood") == pytest.approx(expected, rel=1e-10)
 
@@ -41,15 +48,17 @@ def test_the_density_is_that_of_scikit_learn(backend: str) -> None:
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_the_density_of_numbers_is_that_of_scikit_learn(backend: str) -> None:
     values = petals()
-    reference = GaussianMixture(2, random_state=0).fit(values[:, None])
-    order = np.argsort(reference.means_[:, 0])
-    parameters = {
-        "weights": reference.weights_[order],
-        "mean": reference.means_[order, 0],
-        "scale": np.sqrt(reference.covariances_[order, 0, 0]),
-    }
-    expected = reference.score(values[:, None]) * len(values)
+    parameters, expected = reference_mixture(values[:, None], 2)
+    order = np.argsort(parameters["mean"][:, 0])
+    parameters = {name: array[order].reshape(2) for name, array in parameters.items()}
     assert by_site(ordered_mixture(), parameters, backend, "x") == pytest.approx(expected, rel=1e-10)
+
+
+def both_ways(program: ppl.Program, values: dict[str, np.ndarray], backend: str) -> tuple[float, float]:
+    """Log density in nats, and that with the components numbered back to front."""
+    compiled = ppl.compile(program, backend, precision="float64")
+    turned = {name: value[::-1].copy() for name, value in values.items()}
+    return float(compiled.log_density(values)), float(compiled.log_density(turned))
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -61,12 +70,11 @@ def test_only_the_ordered_mixture_tells_its_components_apart(backend: str) -> No
         "scale": np.exp(generator.normal(size=(3, 4))),
     }
     ordered = {"weights": np.array([0.4, 0.6]), "mean": np.array([-1.0, 0.5]), "scale": np.array([0.3, 0.7])}
-    for program, values, back_to_front in ((gaussian_mixture(), free, "equal"), (ordered_mixture(), ordered, "impossible")):
-        compiled = ppl.compile(program, backend, precision="float64")
-        density = float(compiled.log_density(values))
-        turned = float(compiled.log_density({name: value[::-1].copy() for name, value in values.items()}))
-        assert np.isfinite(density)
-        assert turned == (pytest.approx(density, rel=1e-12) if back_to_front == "equal" else -np.inf)
+    density, turned = both_ways(gaussian_mixture(), free, backend)
+    assert turned == pytest.approx(density, rel=1e-12)
+    density, turned = both_ways(ordered_mixture(), ordered, backend)
+    assert np.isfinite(density)
+    assert turned == -np.inf
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

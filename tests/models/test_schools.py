@@ -10,6 +10,12 @@ from ppl.models import EFFECTS, STANDARD_ERRORS
 from tests.models.cases import eight_schools, eight_schools_centred
 from tests.models.comparing import BACKENDS, assert_means
 
+# Pyro's sampler runs eagerly, many times slower than NumPyro's.
+SAMPLERS = {
+    "numpyro": NUTS(chains=2, draws=1000, warmup=500, progress=False),
+    "pyro": NUTS(chains=1, draws=300, warmup=200, progress=False),
+}
+
 
 def exact_means() -> dict[str, np.ndarray]:
     """Posterior means: exact given the spread, which is integrated by quadrature.
@@ -38,8 +44,7 @@ def test_the_reference_is_the_known_answer() -> None:
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_means(backend: str) -> None:
-    size = {"chains": 2, "draws": 1000, "warmup": 500} if backend == "numpyro" else {"chains": 1, "draws": 300, "warmup": 200}
-    posterior = ppl.infer(eight_schools(), NUTS(progress=False, **size), backend=backend)
+    posterior = ppl.infer(eight_schools(), SAMPLERS[backend], backend=backend)
     assert_means(posterior.draws, exact_means())
 
 

@@ -1,4 +1,4 @@
-"""What holds for every model of the zoo: it prints, travels as JSON, compiles, agrees and simulates on both backends."""
+"""What holds for each model of the zoo: it prints, travels as JSON, compiles, agrees and simulates on both backends."""
 
 import functools
 

@@ -23,7 +23,7 @@ from typing import Any
 
 STYLE = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
 
-# Colours and fonts of the plots, to go with the page: `plt.rcParams.update(PLOT_STYLE)`.
+# Colours and fonts of the plots, to go with the page: `plt.style.use(PLOT_STYLE)`.
 INK, QUIET, BLUE, ORANGE = "#1c2430", "#6a7483", "#3b6ea8", "#d9822b"
 PLOT_STYLE: dict[str, Any] = {
     "figure.dpi": 110,
@@ -100,13 +100,8 @@ def _kind(token: tokenize.TokenInfo) -> str:
 
 
 def table(frame: Any, caption: str = "") -> str:
-    """A pandas DataFrame as it prints, its index as row heads; numbers stand to the right."""
-    heads = "".join(f"<th>{escape(str(c))}</th>" for c in frame.columns)
-    rows = [f"<tr><th>{escape(str(frame.index.name or ''))}</th>{heads}</tr>"]
-    for label, row in frame.iterrows():
-        cells = "".join(f"<td>{escape(str(item))}</td>" for item in row)
-        rows.append(f"<tr><th>{escape(str(label))}</th>{cells}</tr>")
-    return _captioned(f'<div class="scroll"><table>{"".join(rows)}</table></div>', caption)
+    """A pandas DataFrame, its index as row heads."""
+    return _captioned(f'<div class="scroll">{frame.to_html(border=0)}</div>', caption)
 
 
 def figure(plot: Any, caption: str = "") -> str:
@@ -165,7 +160,7 @@ class Report:
             '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             f"<title>{escape(self.title)}</title>\n<style>\n{STYLE}</style></head>\n<body>",
-            f"<header><h1>{escape(self.title)}</h1><p>{_inline(self.subtitle)}</p></header>",
+            f"<header><div><h1>{escape(self.title)}</h1><p>{_inline(self.subtitle)}</p></div></header>",
             f"<nav>{contents}</nav>\n<main>{''.join(self.lead)}",
             *(f'\n<section id="{k}"><h2>{escape(t)}</h2>{b}</section>' for k, t, b in numbered),
             f"</main>\n<footer>{_inline(footer)}</footer></body></html>\n",

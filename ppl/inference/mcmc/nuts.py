@@ -12,6 +12,7 @@ from ppl.backend.compiled import Compiled
 from ppl.backend.emit import Emitted
 from ppl.backend.protocol import NUTSSettings
 from ppl.errors import ModelError, NonFiniteError, StrategyError
+from ppl.inference.progress import watched
 from ppl.inference.start import unconstrained_values
 from ppl.posterior.methods import register
 from ppl.posterior.posterior import Posterior
@@ -37,7 +38,7 @@ class NUTS:
         dense_mass: adapt a full mass matrix instead of a diagonal one.
         init_radius: chains start uniformly within this distance of zero in unconstrained space.
         init: where all chains start some sites instead, by name, each in its own space.
-        progress: whether to show a progress bar.
+        progress: whether to show a progress bar; it stays silent where nobody looks.
 
     Reference: Hoffman and Gelman (2014); the implementations are NumPyro's and Pyro's own.
     """
@@ -94,7 +95,7 @@ class NUTS:
             self.target_accept,
             self.max_tree_depth,
             self.dense_mass,
-            self.progress,
+            self.progress and watched(),
         )
         data = model.bind(target.emitted)
         result = backend.nuts(target.function, start, {}, data, settings, key_run, precision)

@@ -13,6 +13,7 @@ from ppl.program.values import Shape, Value, lift
 
 from . import algebra as al
 from .algebra import Number, add, betaln, div, lgamma, log, mul, neg, square, sub
+from .guards import inside
 
 
 def check_order(family: str, low: Value | None, high: Value | None) -> None:
@@ -62,7 +63,7 @@ class Uniform(Distribution):
 
     def element_log_prob(self, value: Value) -> Value:
         """-log(high - low) inside."""
-        return al.inside(self, value, lambda _: neg(log(self.width)))
+        return inside(self, value, lambda _: neg(log(self.width)))
 
     def draw(self, noise: NoiseSource) -> Value:
         """Low + (high - low) * noise."""
@@ -114,7 +115,7 @@ class DiscreteUniform(Distribution):
 
     def element_log_prob(self, value: Value) -> Value:
         """-log(number of values) inside."""
-        return al.inside(self, value, lambda _: neg(log(self.size)))
+        return inside(self, value, lambda _: neg(log(self.size)))
 
     def draw(self, noise: NoiseSource) -> Value:
         """Low + whole part of uniform noise times the number of values."""
@@ -152,7 +153,7 @@ class Beta(Distribution):
 
     def element_log_prob(self, value: Value) -> Value:
         """Log density of each element, in nats."""
-        return al.inside(self, value, self._density)
+        return inside(self, value, self._density)
 
     def _density(self, x: Value) -> Number:
         a, b = self.params["concentration1"], self.params["concentration0"]
@@ -206,7 +207,7 @@ class Dirichlet(Distribution):
 
     def element_log_prob(self, value: Value) -> Value:
         """Log density of each vector with respect to all but its last entry, in nats."""
-        return al.inside(self, value, self._density)
+        return inside(self, value, self._density)
 
     def _density(self, x: Value) -> Number:
         a = self.params["concentration"]

@@ -13,6 +13,7 @@ from ppl.program.values import Shape, Value, lift
 
 from . import algebra as al
 from .algebra import Number, add, lgamma, neg
+from .guards import exactly_one, inside
 
 
 class Categories(Distribution):
@@ -68,7 +69,7 @@ class Categorical(Categories):
     parameters: ClassVar[dict[str, Support]] = {"probs": simplex, "logits": real_vector}
 
     def __init__(self, probs: Any = None, logits: Any = None) -> None:
-        al.exactly_one("Categorical", probs=probs, logits=logits)
+        exactly_one("Categorical", probs=probs, logits=logits)
         super().__init__({"probs": probs, "logits": logits})
 
     @property
@@ -78,7 +79,7 @@ class Categorical(Categories):
 
     def element_log_prob(self, value: Value) -> Value:
         """Log probability of each element, in nats."""
-        return al.inside(self, value, self._density)
+        return inside(self, value, self._density)
 
     def _density(self, x: Value) -> Number:
         index = apply("astype", x, dtype="int") if x.dtype != "int" else x
@@ -103,7 +104,7 @@ class OneHotCategorical(Categories):
     event_rank = 1
 
     def __init__(self, probs: Any = None, logits: Any = None) -> None:
-        al.exactly_one("OneHotCategorical", probs=probs, logits=logits)
+        exactly_one("OneHotCategorical", probs=probs, logits=logits)
         super().__init__({"probs": probs, "logits": logits})
 
     @property
@@ -117,7 +118,7 @@ class OneHotCategorical(Categories):
 
     def element_log_prob(self, value: Value) -> Value:
         """Log probability of each vector, in nats."""
-        return al.inside(self, value, self._weighted)
+        return inside(self, value, self._weighted)
 
     def draw(self, noise: NoiseSource) -> Value:
         """The unit vector of the category that wins an exponential race."""
@@ -151,7 +152,7 @@ class Multinomial(Categories):
     event_rank = 1
 
     def __init__(self, total_count: Any, probs: Any = None, logits: Any = None) -> None:
-        al.exactly_one("Multinomial", probs=probs, logits=logits)
+        exactly_one("Multinomial", probs=probs, logits=logits)
         count = lift(total_count)
         if al.number(count) is None:
             raise ModelError(
@@ -176,7 +177,7 @@ class Multinomial(Categories):
 
     def element_log_prob(self, value: Value) -> Value:
         """Log probability of each vector, in nats."""
-        return al.inside(self, value, self._density)
+        return inside(self, value, self._density)
 
     def _density(self, x: Value) -> Number:
         counts = lift(al.real(x))

@@ -13,6 +13,7 @@ from ppl.program.values import Value, lift
 
 from . import algebra as al
 from .algebra import Number, add, betaln, div, lgamma, log, log1p, mul, neg, square, sub
+from .guards import exactly_one, inside
 
 
 class Odds(Distribution):
@@ -56,7 +57,7 @@ class Bernoulli(Odds):
     parameters: ClassVar[dict[str, Support]] = {"probs": unit_interval, "logits": real}
 
     def __init__(self, probs: Any = None, logits: Any = None) -> None:
-        al.exactly_one("Bernoulli", probs=probs, logits=logits)
+        exactly_one("Bernoulli", probs=probs, logits=logits)
         super().__init__({"probs": probs, "logits": logits})
 
     @property
@@ -66,7 +67,7 @@ class Bernoulli(Odds):
 
     def element_log_prob(self, value: Value) -> Value:
         """Log probability of each element, in nats."""
-        return al.inside(self, value, self._density)
+        return inside(self, value, self._density)
 
     def _density(self, x: Value) -> Number:
         if "logits" in self.params:
@@ -100,7 +101,7 @@ class Geometric(Odds):
     parameters: ClassVar[dict[str, Support]] = {"probs": unit_interval, "logits": real}
 
     def __init__(self, probs: Any = None, logits: Any = None) -> None:
-        al.exactly_one("Geometric", probs=probs, logits=logits)
+        exactly_one("Geometric", probs=probs, logits=logits)
         super().__init__({"probs": probs, "logits": logits})
 
     @property
@@ -110,7 +111,7 @@ class Geometric(Odds):
 
     def element_log_prob(self, value: Value) -> Value:
         """Log probability of each element, in nats."""
-        return al.inside(self, value, self._density)
+        return inside(self, value, self._density)
 
     def _density(self, x: Value) -> Number:
         if "probs" in self.params:
@@ -150,7 +151,7 @@ class Binomial(Odds):
     positional = 1
 
     def __init__(self, total_count: Any, probs: Any = None, logits: Any = None) -> None:
-        al.exactly_one("Binomial", probs=probs, logits=logits)
+        exactly_one("Binomial", probs=probs, logits=logits)
         super().__init__({"total_count": total_count, "probs": probs, "logits": logits})
 
     @property
@@ -160,7 +161,7 @@ class Binomial(Odds):
 
     def element_log_prob(self, value: Value) -> Value:
         """Log probability of each element, in nats."""
-        return al.inside(self, value, self._density)
+        return inside(self, value, self._density)
 
     def _density(self, x: Value) -> Number:
         n, k = al.real(self.params["total_count"]), al.real(x)
@@ -214,7 +215,7 @@ class BetaBinomial(Distribution):
 
     def element_log_prob(self, value: Value) -> Value:
         """Log probability of each element, in nats."""
-        return al.inside(self, value, self._density)
+        return inside(self, value, self._density)
 
     def _density(self, x: Value) -> Number:
         a, b, n = (al.real(v) for v in self.params.values())
@@ -262,7 +263,7 @@ class Poisson(Distribution):
 
     def element_log_prob(self, value: Value) -> Value:
         """Log probability of each element, in nats."""
-        return al.inside(self, value, self._density)
+        return inside(self, value, self._density)
 
     def _density(self, x: Value) -> Number:
         rate, k = self.params["rate"], al.real(x)
@@ -312,7 +313,7 @@ class NegativeBinomial(Odds):
         mean: Any = None,
         concentration: Any = None,
     ) -> None:
-        al.exactly_one("NegativeBinomial", probs=probs, logits=logits, mean=mean)
+        exactly_one("NegativeBinomial", probs=probs, logits=logits, mean=mean)
         size = {"total_count": total_count, "concentration": concentration}
         if (mean is None and concentration is not None) or (mean is not None and total_count is not None):
             raise ModelError(
@@ -320,7 +321,7 @@ class NegativeBinomial(Odds):
                 declared_at=user_location(),
                 got=", ".join(name for name, item in size.items() if item is not None),
             )
-        al.exactly_one("NegativeBinomial", **size)
+        exactly_one("NegativeBinomial", **size)
         super().__init__({**size, "probs": probs, "logits": logits, "mean": mean})
 
     @property
@@ -335,7 +336,7 @@ class NegativeBinomial(Odds):
 
     def element_log_prob(self, value: Value) -> Value:
         """Log probability of each element, in nats."""
-        return al.inside(self, value, self._density)
+        return inside(self, value, self._density)
 
     def _density(self, x: Value) -> Number:
         n, k = self.failures, al.real(x)

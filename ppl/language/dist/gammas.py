@@ -12,6 +12,7 @@ from ppl.program.values import Value, lift
 
 from . import algebra as al
 from .algebra import Number, add, div, lgamma, log, mul, neg, square, sub
+from .guards import inside
 
 
 def gamma_log_prob(x: Value, concentration: Number, rate: Number) -> Number:
@@ -41,7 +42,7 @@ class Gamma(Distribution):
     def element_log_prob(self, value: Value) -> Value:
         """Log density of each element, in nats."""
         p = self.params
-        return al.inside(self, value, lambda x: gamma_log_prob(x, p["concentration"], p["rate"]))
+        return inside(self, value, lambda x: gamma_log_prob(x, p["concentration"], p["rate"]))
 
     def draw(self, noise: NoiseSource) -> Value:
         """A standard gamma draw over the rate."""
@@ -80,7 +81,7 @@ class Chi2(Distribution):
 
     def element_log_prob(self, value: Value) -> Value:
         """Gamma density with concentration df / 2 and rate 1/2."""
-        return al.inside(self, value, lambda x: gamma_log_prob(x, mul(0.5, self.params["df"]), 0.5))
+        return inside(self, value, lambda x: gamma_log_prob(x, mul(0.5, self.params["df"]), 0.5))
 
     def draw(self, noise: NoiseSource) -> Value:
         """Twice a standard gamma draw."""
@@ -115,7 +116,7 @@ class InverseGamma(Distribution):
 
     def element_log_prob(self, value: Value) -> Value:
         """Gamma density of the reciprocal, with its change of volume."""
-        return al.inside(self, value, self._density)
+        return inside(self, value, self._density)
 
     def _density(self, x: Value) -> Number:
         a, b = self.params["concentration"], self.params["rate"]

@@ -15,6 +15,7 @@ from ppl.program.values import Value, lift
 from . import algebra as al
 from .algebra import add
 from .categorical import Categorical
+from .guards import inside
 from .transformed import refuse_mask
 
 
@@ -52,7 +53,7 @@ class Mixed(Distribution):
 
     def element_log_prob(self, value: Value) -> Value:
         """Log of the weighted sum of the components' densities."""
-        return al.inside(self, value, self._density)
+        return inside(self, value, self._density)
 
     def _density(self, x: Value) -> Value:
         return apply("logsumexp", self.component_log_prob(x) + self.mixing.log_probs, axis=(-1,))

@@ -17,6 +17,7 @@ from ppl.program.values import Shape, Value, lift
 
 from . import algebra as al
 from .algebra import Number, add, lgamma, log, mul, neg, square, sub
+from .guards import exactly_one, inside
 
 
 def _squared(x: Value) -> Value:
@@ -54,7 +55,7 @@ class MultivariateNormal(Distribution):
         precision_matrix: Any = None,
         scale_tril: Any = None,
     ) -> None:
-        al.exactly_one(
+        exactly_one(
             "MultivariateNormal",
             covariance_matrix=covariance_matrix,
             precision_matrix=precision_matrix,
@@ -278,7 +279,7 @@ class LKJCholesky(Distribution):
 
     def element_log_prob(self, value: Value) -> Value:
         """Log density of each factor with respect to its entries below the diagonal, in nats."""
-        return al.inside(self, value, self._density)
+        return inside(self, value, self._density)
 
     def _density(self, x: Value) -> Number:
         n, eta = self.dimension, self.params["concentration"]

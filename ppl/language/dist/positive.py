@@ -14,6 +14,7 @@ from ppl.program.values import Value, lift
 from . import algebra as al
 from .algebra import Number, add, div, exp, log, mul, neg, square
 from .continuous import cauchy_log_prob, normal_log_prob, student_draw, student_log_prob
+from .guards import inside
 
 
 class LogNormal(Distribution):
@@ -37,7 +38,7 @@ class LogNormal(Distribution):
 
     def element_log_prob(self, value: Value) -> Value:
         """Normal density of the logarithm, less the logarithm."""
-        return al.inside(self, value, self._density)
+        return inside(self, value, self._density)
 
     def _density(self, x: Value) -> Number:
         logarithm = log(x)
@@ -122,7 +123,7 @@ class Half(Distribution):
 
     def element_log_prob(self, value: Value) -> Value:
         """Twice the symmetric density."""
-        return al.inside(self, value, lambda x: self._density(lift(div(x, self.params["scale"]))))
+        return inside(self, value, lambda x: self._density(lift(div(x, self.params["scale"]))))
 
     def draw(self, noise: NoiseSource) -> Value:
         """Scale * |noise|."""

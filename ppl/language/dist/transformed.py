@@ -16,6 +16,7 @@ from . import algebra as al
 from .algebra import Number, add, mul, neg, square
 from .bijections import Bijection, Compose
 from .elementwise_bijections import Affine
+from .guards import inside
 
 
 def refuse_mask(family: str, base: Distribution) -> None:
@@ -124,7 +125,7 @@ class Transformed(Distribution):
     def element_log_prob(self, value: Value) -> Value:
         """Density of the preimage, less the log determinant."""
         # Guarded here, at the image, because the preimage of a value outside it may be NaN.
-        return al.inside(self, value, self._density)
+        return inside(self, value, self._density)
 
     def _density(self, y: Value) -> Number:
         bijection, base = self.bijection, self.wide_base.unchecked()
@@ -182,6 +183,7 @@ class Delta(Distribution):
 
     parameters: ClassVar[dict[str, Support]] = {"value": real, "log_density": real}
     positional = 1
+    as_given = frozenset({"value"})
 
     def __init__(self, value: Any, log_density: Any = 0.0) -> None:
         super().__init__({"value": value, "log_density": log_density})

@@ -18,6 +18,7 @@ from .algebra import Number, add, mul, neg, sub
 from .bounded import check_order
 from .continuous import LocationScale, Normal
 from .elementwise_bijections import named_interval
+from .guards import inside
 from .positive import LogNormal
 from .transformed import refuse_mask
 from .waiting import Waiting
@@ -80,7 +81,7 @@ class Truncation(Distribution):
 
     def element_log_prob(self, value: Value) -> Value:
         """Density of the base over the mass between the bounds."""
-        return al.inside(self, value, self._density)
+        return inside(self, value, self._density)
 
     def _density(self, x: Value) -> Number:
         return add(self.base.unchecked().element_log_prob(x), neg(self._log_mass()))

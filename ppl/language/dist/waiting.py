@@ -14,6 +14,7 @@ from ppl.program.values import Value, lift
 
 from . import algebra as al
 from .algebra import Number, add, div, exp, lgamma, log, mul, neg, square, sub
+from .guards import inside
 
 
 class Waiting(Distribution):
@@ -74,7 +75,7 @@ class Exponential(Waiting):
     def element_log_prob(self, value: Value) -> Value:
         """log(rate) - rate * value."""
         rate = self.params["rate"]
-        return al.inside(self, value, lambda x: add(log(rate), neg(mul(rate, x))))
+        return inside(self, value, lambda x: add(log(rate), neg(mul(rate, x))))
 
     def draw_with_element_log_prob(self, noise: NoiseSource) -> tuple[Value, Value]:
         """A draw, and its log density from the noise."""
@@ -122,7 +123,7 @@ class Weibull(Waiting):
 
     def element_log_prob(self, value: Value) -> Value:
         """Log density of each element, in nats."""
-        return al.inside(self, value, self._density)
+        return inside(self, value, self._density)
 
     def _density(self, x: Value) -> Number:
         scale, k = self.params["scale"], self.params["concentration"]
@@ -174,7 +175,7 @@ class Pareto(Waiting):
 
     def element_log_prob(self, value: Value) -> Value:
         """Log density of each element, in nats."""
-        return al.inside(self, value, self._density)
+        return inside(self, value, self._density)
 
     def _density(self, x: Value) -> Number:
         scale, alpha = self.params["scale"], self.params["alpha"]

@@ -1,0 +1,1 @@
+"""The compiler: lowering, emission, and the two backends behind one seam."""
