@@ -45,7 +45,8 @@ def encoder(images, latent=8):
         h = net(image)
         ppl.sample("z", dist.Normal(h[:latent], ops.exp(h[latent:])))
 
-method = SVI(objective=ELBO(analytic_kl=True), guide=encoder(images), optimizer=Adam(1e-3), batch_size=64, progress=False)
+optimizer = Adam(1e-3)
+method = SVI(ELBO(analytic_kl=True), encoder(images), optimizer, batch_size=64, progress=False)
 run = method.start(vae(images).observe(x=images), get_backend("BACKEND"), 0, "float32")
 done(-float(run.advance(1)[0]))
 """

@@ -27,7 +27,7 @@ def credo_trace(rows: int, backend: str, steps: int) -> Block:
         for _ in range(steps):
             program = ours.regression(x).observe(y=y)
             program.to_source(backend)
-            ppl.compile(program, backend).density
+            assert ppl.compile(program, backend).density
         return Ran(steps)
 
     return block

@@ -28,7 +28,9 @@ def assert_mean(draws: np.ndarray, expected: np.ndarray | float, effective: floa
     error = draws.std(axis=0, ddof=1) / math.sqrt(count)
     off = np.abs(draws.mean(axis=0) - expected)
     allowed = sigmas(int(np.size(off))) * error
-    assert np.all(off <= allowed), f"off by {np.max(off / error):.2f} standard errors, {sigmas(int(np.size(off))):.2f} allowed"
+    assert np.all(off <= allowed), (
+        f"off by {np.max(off / error):.2f} standard errors, {sigmas(int(np.size(off))):.2f} allowed"
+    )
 
 
 def assert_variance(draws: np.ndarray, expected: np.ndarray | float, effective: float | None = None) -> None:

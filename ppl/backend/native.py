@@ -5,7 +5,8 @@ from __future__ import annotations
 import keyword
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from ppl.program.printing import fresh, plan_names
 from ppl.program.program import Program, expressions
 from ppl.program.statements import Deterministic, Factor, Network, Param, Sample, Statement
 from ppl.program.supports import Support
-from ppl.program.values import Plate, Value, walk
+from ppl.program.values import Plate, Value, reference, walk
 from ppl.transforms.density import Resolver
 
 from .families import Library, native_text
@@ -175,6 +176,7 @@ class NativeEmitter:
             inline_arrays=self._array_text,
         )
         self.resolver = _NativeResolver(program, {})
+        self.resolver.real = {n for n, s in program.sites.items() if self._drawn_as_real(s)}
         roots = self._resolve_all()
         self.lowering.plan([v for values in roots.values() for v in values[1]])
         open_now: tuple[Plate, ...] = ()
@@ -281,12 +283,8 @@ class NativeEmitter:
                     self._name_parameters(body)
                     call = f"{library}.sample({text_of(name)}, {self._distribution(body, frame)}{obs}{auxiliary})"
                 piece = Piece(variable, ATOM + 1, Layout(False, frame, len(statement.dist.event_shape)))
-                if (
-                    self.backend == "pyro"
-                    and statement.dist.dtype != "float"
-                    and statement.dist.family != "Categorical"
-                ):
-                    # Pyro draws counts and coin flips as real numbers; as indices they have to be integers.
+                if self._drawn_as_real(statement):
+                    # As indices they have to be integers.
                     piece = Piece(f"{variable}.long()", ATOM, piece.layout)
                 self.known[name] = piece
                 used = self._is_used(name)
@@ -330,6 +328,10 @@ class NativeEmitter:
             piece = self.lowering.piece(value)
             if piece.level <= ATOM and not piece.number and len(piece.text) > LONGEST_PARAMETER:
                 self.lowering.pieces[id(value)] = self.lowering.assign(piece, name)
+
+    def _drawn_as_real(self, site: Sample) -> bool:
+        """Whether the library draws a discrete site as real numbers: Pyro does, categories excepted."""
+        return self.backend == "pyro" and site.dist.dtype != "float" and site.dist.family != "Categorical"
 
     def _is_used(self, name: str) -> bool:
         return any(name in self.program.parents(s.name) for s in self.program.statements)
@@ -407,7 +409,8 @@ class NativeEmitter:
             return Piece(text, ATOM, Layout(False, frame, 0))
         if leaf.op == "input":
             return Piece(self.variables[leaf.attr("name")], ATOM + 1, Layout(False, (), leaf.ndim))
-        return self.known[leaf.attr("name")]
+        piece = self.known[leaf.attr("name")]
+        return replace(piece, text=piece.text.removesuffix(".long()")) if dict(leaf.attrs).get("cast") else piece
 
     def _network_call(self, lowering: Lowering, node: Value) -> Piece:
         name = node.attr("name")
@@ -472,10 +475,21 @@ def _shared(one: tuple[Plate, ...], two: tuple[Plate, ...]) -> int:
 
 
 class _NativeResolver(Resolver):
-    """Spells out networks with random weights; all other names stay names."""
+    """Spells out networks with random weights; all other names stay names.
+
+    Attributes:
+        real: discrete sites that the library draws as real numbers; where they are used as such, they stay that.
+    """
+
+    real: AbstractSet[str] = frozenset()
 
     def _node(self, node: Value) -> Value:
         if node.op == "site":
+            return node
+        if node.op == "astype" and node.args[0].op == "site" and node.dtype == "float":
+            leaf = node.args[0]
+            if leaf.attr("name") in self.real:
+                return reference("site", leaf.attr("name"), leaf.plates, leaf.shape, "float", cast=True)
             return node
         if node.op == "network" and not self.program.networks[node.attr("name")].random:
             args = tuple(self._done[id(a)] for a in node.args)

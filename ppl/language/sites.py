@@ -1,5 +1,8 @@
 """Statements of the language: sample, param, deterministic, factor."""
 
+# What a user passes is checked when it comes, whatever its annotation says.
+# pyright: reportUnnecessaryIsInstance=false
+
 from __future__ import annotations
 
 from typing import Any

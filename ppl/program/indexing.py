@@ -83,7 +83,7 @@ def _static(value: Value, items: list[Any]) -> Value:
         if isinstance(item, (int, np.integer)) and not isinstance(item, bool):
             if not -size <= item < size:
                 raise _fail(value, f"index {item} is out of range for an event axis of size {size}.", "")
-            key.append(int(item))
+            key.append(int(cast(int, item)))
         elif isinstance(item, slice):
             start, stop, step = cast("slice[Any, Any, Any]", item).indices(size)
             if step < 0:

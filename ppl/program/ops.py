@@ -73,8 +73,9 @@ def to_float(value: Value) -> Value:
     """The value as a real number; constants convert at once."""
     if value.dtype == "float":
         return value
-    if value.op == "const" and not value.shape:
-        return lift(float(value.attrs[0][1]))
+    if value.op == "const":
+        item = value.attrs[0][1]
+        return lift(item.array.astype(float) if value.shape else float(item))
     return Value("astype", (value,), (("dtype", "float"),), value.plates, value.shape, "float")
 
 

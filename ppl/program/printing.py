@@ -1,5 +1,8 @@
 """Programs as text, in the style in which a person writes them: plates indented, file and line at the right."""
 
+# Statements are an open set; a match over them ends in an error.
+# pyright: reportMatchNotExhaustive=false
+
 from __future__ import annotations
 
 import os

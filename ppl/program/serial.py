@@ -2,6 +2,7 @@
 
 # A JSON document carries no types; what is read is checked by building the program.
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+# pyright: reportMatchNotExhaustive=false
 
 from __future__ import annotations
 

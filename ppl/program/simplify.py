@@ -162,7 +162,8 @@ class Simplifier:
         if b.op == "negative":
             return self._make("add", a, b.args[0])
         if number(b) is not None and a.op in ("add", "subtract") and number(a.args[1]) is not None:
-            shift: float = number(a.args[1]) * (1 if a.op == "add" else -1) - number(b)  # type: ignore[operator]
+            sign = 1.0 if a.op == "add" else -1.0
+            shift = float(number(a.args[1]) or 0.0) * sign - float(number(b) or 0.0)
             return self._make("add" if shift >= 0 else "subtract", a.args[0], abs(shift))
         return None
 

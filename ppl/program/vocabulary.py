@@ -166,10 +166,6 @@ def _where(values: tuple[Value, ...], attrs: dict[str, Any]) -> tuple[Shape, DTy
     return broadcast(*(v.shape for v in values)), _kind_name(values[1:])
 
 
-def _clip(values: tuple[Value, ...], attrs: dict[str, Any]) -> tuple[Shape, DType]:
-    return values[0].shape, _kind_name(values)
-
-
 def _astype(values: tuple[Value, ...], attrs: dict[str, Any]) -> tuple[Shape, DType]:
     return values[0].shape, attrs["dtype"]
 
@@ -363,15 +359,15 @@ def _stack(values: tuple[Value, ...], attrs: dict[str, Any]) -> tuple[Shape, DTy
 
 
 def _concat(values: tuple[Value, ...], attrs: dict[str, Any]) -> tuple[Shape, DType]:
-    axis = attrs["axis"]
+    axis: int = attrs["axis"]
     first = values[0].shape
     for v in values:
         if v.ndim != len(first) or any(
             n != m for i, (n, m) in enumerate(zip(v.shape, first, strict=True)) if i != axis + len(first)
         ):
             raise ValueError(f"concat needs equal event shapes away from its axis, got {[v.shape for v in values]}")
-    shape: list[int] = list(first)
-    shape[axis] = sum(v.shape[axis] for v in values)
+    shape = list(first)
+    shape[axis] = sum(int(v.shape[axis]) for v in values)
     return tuple(shape), _kind_name(values)
 
 

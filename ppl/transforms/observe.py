@@ -14,7 +14,6 @@ from ppl.program.printing import distribution_text
 from ppl.program.program import Program
 from ppl.program.statements import Deterministic, Sample
 
-
 # Discrete data given as real numbers is converted to integers up to this size, and used as it is beyond.
 LARGEST_COPY = 1_000_000
 

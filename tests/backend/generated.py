@@ -81,8 +81,25 @@ class Generator:
     def statement(self, value: Value) -> Value:
         """One statement that reads a value."""
         kind = self.choose.choice(
-            ["normal", "normal", "normal", "scale", "expand", "mask", "bernoulli", "gamma", "categorical", "dirichlet"]
-            + ["mvn", "multinomial", "poisson", "deterministic", "factor", "uniform", "param"]
+            [
+                "normal",
+                "normal",
+                "normal",
+                "scale",
+                "expand",
+                "mask",
+                "bernoulli",
+                "gamma",
+                "categorical",
+                "dirichlet",
+                "mvn",
+                "multinomial",
+                "poisson",
+                "deterministic",
+                "factor",
+                "uniform",
+                "param",
+            ]
         )
         match kind:
             case "param":
@@ -242,7 +259,11 @@ def _matrix(g: Generator, d: int) -> Value:
     a = g.expression(d)
     square = a @ a.T * 0.1 + ops.eye(a.shape[-2]) if a.ndim == 2 else ops.diag_embed(1.5 + a)
     kinds = [ops.cholesky, ops.inv, ops.logdet, ops.diagonal, lambda m: ops.solve(m, ops.eye(m.shape[-1])[0:1].T)]
-    kinds += [lambda m: ops.solve_triangular(ops.cholesky(m), m), ops.tril, ops.trace if hasattr(ops, "trace") else ops.triu]
+    kinds += [
+        lambda m: ops.solve_triangular(ops.cholesky(m), m),
+        ops.tril,
+        ops.trace if hasattr(ops, "trace") else ops.triu,
+    ]
     return g.choose.choice(kinds)(square)
 
 
@@ -305,9 +326,9 @@ def _crossing(g: Generator, x: Value, table: Value, group: Value) -> None:
         a = g.pool[-2]
     with ppl.plate("columns", size=3) as j, _inside(g, j):
         g.sites(1)
-    with ppl.plate("rows", (x, a) if a.shape and a.shape[0] == 4 else x) as e:
-        with ppl.plate("columns", size=3) as j, _inside(g, j, *(e if isinstance(e, tuple) else (e,))):
-            g.sites(1)
+    both = (x, a) if a.shape and a.shape[0] == 4 else (x,)
+    with ppl.plate("rows", both) as e, ppl.plate("columns", size=3) as j, _inside(g, j, *e):
+        g.sites(1)
 
 
 def _siblings(g: Generator, x: Value, table: Value, group: Value) -> None:

@@ -32,13 +32,15 @@ class Case:
     log_evidence: float
 
 
-def _gaussian(design: np.ndarray, y: np.ndarray, prior: np.ndarray, noise: float) -> tuple[np.ndarray, np.ndarray, float]:
+def _gaussian(
+    design: np.ndarray, y: np.ndarray, prior: np.ndarray, noise: float
+) -> tuple[np.ndarray, np.ndarray, float]:
     """Posterior mean and covariance, and evidence, of y ~ N(design @ u, noise^2), u ~ N(0, diag(prior^2))."""
     precision = design.T @ design / noise**2 + np.diag(prior**-2.0)
     covariance = np.linalg.inv(precision)
     mean = covariance @ design.T @ y / noise**2
     marginal = design @ np.diag(prior**2) @ design.T + noise**2 * np.eye(len(y))
-    return mean, covariance, float(stats.multivariate_normal(np.zeros(len(y)), marginal).logpdf(y))
+    return mean, covariance, float(stats.multivariate_normal.logpdf(y, np.zeros(len(y)), marginal))  # pyright: ignore[reportArgumentType]
 
 
 def _rng() -> np.random.Generator:

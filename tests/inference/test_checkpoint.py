@@ -33,7 +33,9 @@ print("resumed", posterior.diagnostics["resumed"], posterior.diagnostics["steps"
 
 
 def method(path: Path | None, steps: int) -> SVI:
-    return SVI(guide=AutoNormal(), steps=steps, checkpoint=path, checkpoint_every=50, chunk=50, draws=10, progress=False)
+    return SVI(
+        guide=AutoNormal(), steps=steps, checkpoint=path, checkpoint_every=50, chunk=50, draws=10, progress=False
+    )
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -128,7 +128,7 @@ def test_impossible_settings(build, message: str) -> None:
 
 def test_unknown_backend_and_precision() -> None:
     program = CASES["regression"].build()
-    with pytest.raises(UnknownNameError, match="no backend 'numpyr'.*\n.*numpyro"):
+    with pytest.raises(UnknownNameError, match=r"no backend 'numpyr'.*\n.*numpyro"):
         ppl.infer(program, NUTS(), backend="numpyr")
     with pytest.raises(UnknownNameError, match="no precision 'float16'"):
         ppl.infer(program, NUTS(), precision="float16")
@@ -158,7 +158,7 @@ def test_nuts_without_a_finite_start_names_the_site(backend: str) -> None:
         x = ppl.sample("x", dist.Normal(0.0, 1.0))
         ppl.factor("never", ops.log(-1.0 - x * x))
 
-    with pytest.raises(NonFiniteError, match="site 'never'.*not finite at any of 100 starting points"):
+    with pytest.raises(NonFiniteError, match=r"site 'never'.*not finite at any of 100 starting points"):
         ppl.infer(impossible(), NUTS(chains=1, draws=5, warmup=5, progress=False), backend=backend)
 
 

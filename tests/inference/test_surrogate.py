@@ -156,7 +156,9 @@ def test_iwelbo_places_plates() -> None:
     source = method.start(program, get_backend("numpyro"), 0, "float32").surrogate.emitted.source
     assert "logsumexp(" in source and ".sum(-1)" in source
     groups = CASES["groups"].build()
-    run = SVI(objective=IWELBO(5), guide=AutoNormal(), progress=False).start(groups, get_backend("numpyro"), 0, "float64")
+    run = SVI(objective=IWELBO(5), guide=AutoNormal(), progress=False).start(
+        groups, get_backend("numpyro"), 0, "float64"
+    )
     noise = {n.name: np.random.default_rng(1).normal(size=n.shape) for n in run.surrogate.noise}
     value, _ = loss_and_gradient(run, noise, {})
     one = SVI(objective=ELBO(1), guide=AutoNormal(), progress=False).start(groups, get_backend("numpyro"), 0, "float64")

@@ -55,19 +55,19 @@ TASKS = {
         lambda images: models.vae(images, hidden=64).observe(x=images),
         lambda images: models.vae_encoder(images, hidden=64),
         lambda images: images,
-        800,
+        600,
     ),
     "cvae": Task(
         lambda images: models.cvae(upper(images), 32, hidden=64).observe(y=lower(images)),
         lambda images: models.cvae_encoder(upper(images), lower(images), hidden=64),
         lower,
-        800,
+        600,
     ),
     "conv_vae": Task(
         lambda images: models.conv_vae(pictures(images), channels=8).observe(x=pictures(images)),
         lambda images: models.conv_vae_encoder(pictures(images), channels=8),
         lambda images: images,
-        400,
+        300,
     ),
 }
 

@@ -21,8 +21,8 @@ def root_mean_square(x: np.ndarray) -> float:
 def test_it_predicts_unseen_patients(backend: str) -> None:
     X, y = diabetes()
     program = models.bayesian_mlp(X[:TRAINED], hidden=8).observe(y=y[:TRAINED])
-    adam = Adam(0.02, schedule=Schedule(steps=1500))
-    method = SVI(guide=AutoNormal(), optimizer=adam, steps=1500, draws=500, progress=False)
+    adam = Adam(0.02, schedule=Schedule(steps=1000))
+    method = SVI(guide=AutoNormal(), optimizer=adam, steps=1000, draws=500, progress=False)
     posterior = ppl.infer(program, method, backend=backend)
     predicted = posterior.predict(X=X[TRAINED:])
     found = root_mean_square(predicted["mean"].mean(("chain", "draw")).values - y[TRAINED:])

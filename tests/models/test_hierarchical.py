@@ -26,9 +26,9 @@ def assert_gaussian(draws: np.ndarray, mean: np.ndarray, deviation: np.ndarray) 
 
 
 def fit(program: ppl.Program, guide: AutoNormal | AutoMultivariateNormal, backend: str) -> Posterior:
-    adam = Adam(0.02, schedule=Schedule(steps=1500, final_fraction=1e-3))
+    adam = Adam(0.02, schedule=Schedule(steps=1000, final_fraction=1e-3))
     # Many particles, for what the noise of the gradient leaves behind falls with the root of their number.
-    method = SVI(ELBO(particles=64), guide=guide, optimizer=adam, steps=1500, draws=4000, progress=False)
+    method = SVI(ELBO(particles=64), guide=guide, optimizer=adam, steps=1000, draws=4000, progress=False)
     return ppl.infer(program, method, backend=backend)
 
 

@@ -72,8 +72,8 @@ def test_the_latent_form_has_the_exact_evidence(form: str, backend: str) -> None
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_the_marginal_form_is_fitted_by_maximum_likelihood(backend: str) -> None:
     """Nothing is latent there: the point guide is left with the parameters."""
-    adam = Adam(0.03, schedule=Schedule(steps=1500))
-    method = SVI(guide=AutoDelta(), optimizer=adam, steps=1500, draws=1, progress=False)
+    adam = Adam(0.03, schedule=Schedule(steps=1000))
+    method = SVI(guide=AutoDelta(), optimizer=adam, steps=1000, draws=1, progress=False)
     reference = FactorAnalysis(LATENT, tol=1e-8).fit(wines()).score(wines()) * ROWS
     best = linear_gaussian_log_evidence(wines(), *ppca_maximum_likelihood(wines(), LATENT))
     for form, expected in (("ppca", best), ("factor_analysis", reference)):
@@ -88,8 +88,8 @@ def test_the_latent_form_reaches_the_greatest_evidence(backend: str) -> None:
     loadings, mean, noise = ppca_maximum_likelihood(wines(), LATENT)
     best = linear_gaussian_log_evidence(wines(), loadings, mean, noise)
     guide = models.linear_gaussian_guide(wines())
-    adam = Adam(0.03, schedule=Schedule(steps=2000, final_fraction=1e-3))
-    method = SVI(ELBO(particles=8), guide=guide, optimizer=adam, steps=2000, draws=200, progress=False)
+    adam = Adam(0.03, schedule=Schedule(steps=1500, final_fraction=1e-3))
+    method = SVI(ELBO(particles=8), guide=guide, optimizer=adam, steps=1500, draws=200, progress=False)
     posterior = ppl.infer(CASES["ppca"](), method, backend=backend)
     fitted = {name: posterior.params[name] for name in ("loadings", "mean", "noise")}
     evidence = linear_gaussian_log_evidence(wines(), **fitted)

@@ -35,7 +35,7 @@ def exact_linear_regression(X: np.ndarray, y: np.ndarray) -> dict[str, np.ndarra
 # Two of the blood measurements are nearly collinear: a full mass matrix straightens them. Pyro's sampler runs eagerly,
 # many times slower than NumPyro's.
 SAMPLERS = {
-    "numpyro": NUTS(chains=2, draws=500, warmup=300, dense_mass=True, progress=False),
+    "numpyro": NUTS(chains=1, draws=1000, warmup=300, dense_mass=True, progress=False),
     "pyro": NUTS(chains=1, draws=150, warmup=150, dense_mass=True, progress=False),
 }
 
@@ -85,5 +85,5 @@ def test_logistic_regression_has_the_exact_posterior_means() -> None:
     log_weights = -negative_log_posterior(points, X, y)
     mean = np.exp(log_weights - logsumexp(log_weights)) @ points
     program = models.logistic_regression(X).observe(y=y)
-    posterior = ppl.infer(program, NUTS(chains=2, draws=500, warmup=300, progress=False))
+    posterior = ppl.infer(program, NUTS(chains=1, draws=1000, warmup=300, progress=False))
     assert_means(posterior.draws, {"intercept": mean[0], "slopes": mean[1:]})

@@ -12,7 +12,7 @@ from tests.models.comparing import BACKENDS, assert_means
 
 # Pyro's sampler runs eagerly, many times slower than NumPyro's.
 SAMPLERS = {
-    "numpyro": NUTS(chains=2, draws=1000, warmup=500, progress=False),
+    "numpyro": NUTS(chains=1, draws=2000, warmup=500, progress=False),
     "pyro": NUTS(chains=1, draws=300, warmup=200, progress=False),
 }
 

@@ -72,8 +72,8 @@ def test_equal_noise_gives_equal_draws(name: str) -> None:
     specs = simulator(program).noise
     # Sites that only the libraries' own samplers can draw (Dirichlet, LKJ) are drawn once, and given to both.
     keyed = {spec.site for spec in specs if spec.kind == "key"}
-    drawn = sides[0].simulate((3,), key=sides[0].backend.key(0)) if keyed else {}
-    values = {site: sides[0].backend.to_numpy(drawn[site]) for site in keyed}
+    drawn = sides[1].simulate((3,), key=sides[1].backend.key(0)) if keyed else {}
+    values = {site: sides[1].backend.to_numpy(drawn[site]) for site in keyed}
     generator = np.random.default_rng(0)
     noise = {}
     for spec in specs:

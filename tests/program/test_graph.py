@@ -104,19 +104,22 @@ def unquoted(text: str) -> str:
 
 def dot_edges(text: str) -> set[tuple[str, str]]:
     quoted = r'"((?:[^"\\]|\\.)*)"'
-    return {(unquoted(a), unquoted(b)) for a, b in re.findall(rf"^  {quoted} -> {quoted};$", text, re.M)}
+    return {(unquoted(a), unquoted(b)) for a, b in re.findall(rf"^  {quoted} -> {quoted};$", text, re.MULTILINE)}
 
 
 def mermaid_names(text: str) -> dict[str, str]:
     """Key of each node -> its name, from its label."""
-    found = re.findall(r'^\s*(n_\w+)[(\[]+"(.*?)"[)\]]+:::(\w+)$', text, re.M)
-    decode = lambda label: re.sub(r"#(\d+);", lambda m: chr(int(m[1])), label.split("<br/>")[0])  # noqa: E731
-    return {key: decode(label).removeprefix("do(").removesuffix(")" if kind == "intervened" else "") for key, label, kind in found}
+    found = re.findall(r'^\s*(n_\w+)[(\[]+"(.*?)"[)\]]+:::(\w+)$', text, re.MULTILINE)
+    decode = lambda label: re.sub(r"#(\d+);", lambda m: chr(int(m[1])), label.split("<br/>")[0])
+    return {
+        key: decode(label).removeprefix("do(").removesuffix(")" if kind == "intervened" else "")
+        for key, label, kind in found
+    }
 
 
 def mermaid_edges(text: str) -> set[tuple[str, str]]:
     names = mermaid_names(text)
-    return {(names[a], names[b]) for a, b in re.findall(r"^  (n_\w+) --> (n_\w+)$", text, re.M)}
+    return {(names[a], names[b]) for a, b in re.findall(r"^  (n_\w+) --> (n_\w+)$", text, re.MULTILINE)}
 
 
 def svg_edges(root: ET.Element) -> set[tuple[str, str]]:
@@ -139,7 +142,7 @@ def test_every_format_has_the_same_nodes(program: Program):
     assert set(program.to_networkx().nodes) == expected
     assert set(mermaid_names(program.to_mermaid()).values()) == expected
     assert {g.attrib["data-name"] for g in root.iter(f"{SVG}g") if "data-name" in g.attrib} == expected
-    quoted = re.findall(r'^\s+"((?:[^"\\]|\\.)*)" \[label=(?!"")', program.to_dot(), re.M)
+    quoted = re.findall(r'^\s+"((?:[^"\\]|\\.)*)" \[label=(?!"")', program.to_dot(), re.MULTILINE)
     assert {unquoted(q) for q in quoted} == expected
 
 
@@ -154,7 +157,7 @@ def test_every_format_has_every_plate(program: Program):
     assert sorted(re.findall(r'subgraph plate_\d+\["([^"]*)"\]', mermaid)) == sorted(sizes)
     assert dot.count("{") == dot.count("}") == len(sizes) + 1
     assert mermaid.count("\n") > len(sizes)
-    assert len(re.findall(r"^\s*end$", mermaid, re.M)) == len(sizes)
+    assert len(re.findall(r"^\s*end$", mermaid, re.MULTILINE)) == len(sizes)
 
 
 def test_networkx_nodes_carry_what_the_program_says():
@@ -262,7 +265,10 @@ def test_render_writes_svg_and_nothing_else(tmp_path: Path):
 
 
 def test_a_drawing_is_reproducible():
-    assert hierarchy(np.zeros((9, 3)), np.zeros(9, int)).render().svg == hierarchy(np.zeros((9, 3)), np.zeros(9, int)).render().svg
+    assert (
+        hierarchy(np.zeros((9, 3)), np.zeros(9, int)).render().svg
+        == hierarchy(np.zeros((9, 3)), np.zeros(9, int)).render().svg
+    )
 
 
 def test_shared_subexpressions_do_not_blow_up_the_text():

@@ -130,14 +130,14 @@ def test_sharing_a_value_or_writing_it_twice_is_the_same_declaration():
     shared = one()
 
     @ppl.model
-    def one():  # noqa: F811
+    def one():  # pyright: ignore[reportRedeclaration]
         x = ppl.sample("x", dist.Normal(0.0, 1.0))
         ppl.sample("y", dist.Normal(ops.exp(x), ops.exp(x)))
 
     assert shared == one()
 
 
-# --- nothing changes a program -----------------------------------------------------------------------------------------
+# --- nothing changes a program -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["name", "inputs", "settings", "plates", "statements", "data"])
@@ -150,9 +150,9 @@ def test_statements_plates_and_values_are_frozen():
     program = bound_regression()
     site = program.sites["y"]
     with pytest.raises(dataclasses.FrozenInstanceError):
-        site.observed = False
+        site.observed = False  # pyright: ignore[reportAttributeAccessIssue]
     with pytest.raises(dataclasses.FrozenInstanceError):
-        program.plates[0].plate.size = 3
+        program.plates[0].plate.size = 3  # pyright: ignore[reportAttributeAccessIssue]
     with pytest.raises(dataclasses.FrozenInstanceError):
         site.dist.params["loc"].shape = (2,)
 

@@ -130,8 +130,12 @@ def test_settings_and_inputs_of_a_call_are_shown():
         ppl.sample("x", dist.Normal(pair[0] + table["u"], 1.0))
 
     program = settings((1.5 * ops_array(2), ops_array(3)), {"u": ops_array(2)}, names=["x"] * 30)
-    assert str(program).splitlines()[0].startswith(
-        "settings(pair.0: float[2], pair.1: float[3], table.u: float[2], names=['x', 'x', 'x', 'x', 'x', 'x', 'x', "
+    assert (
+        str(program)
+        .splitlines()[0]
+        .startswith(
+            "settings(pair.0: float[2], pair.1: float[3], table.u: float[2], names=['x', 'x', 'x', 'x', 'x', 'x', 'x', "
+        )
     )
     assert "..." in str(program).splitlines()[0]
 

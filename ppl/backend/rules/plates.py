@@ -39,8 +39,8 @@ def leave(low: Lowering, node: Value, args: list[Piece]) -> Piece:
 def element(low: Lowering, node: Value, args: list[Piece]) -> Piece:
     (arg,) = args
     plate: Plate = node.attr("plate")
-    move, index, layout = entering(arg.layout, plate, low.positions[plate.name])
-    out = move(low, arg, *move) if move else arg
+    way, index, layout = entering(arg.layout, plate, low.positions[plate.name])
+    out = move(low, arg, *way) if way else arg
     out = low.indexed(out, index)
     return Piece(out.text, out.level, layout)
 

@@ -1,5 +1,8 @@
 """The first networks: dense, convolutional, normalising, embedding, sequences of them, and the user's own."""
 
+# What a user passes is checked when it comes, whatever its annotation says.
+# pyright: reportUnnecessaryIsInstance=false
+
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
