@@ -20,11 +20,25 @@ SHAPES: tuple[tuple[int, ...], ...] = ((), (), (), (2,), (3,), (1,), (2, 3), (3,
 DEPTH = 3
 
 
-class Generator:
-    """Builds one program; every decision is taken by `random`."""
+KINDS = (
+    ["normal", "normal", "normal", "scale", "expand", "mask", "bernoulli", "gamma", "categorical", "dirichlet", "mvn"]
+    + ["multinomial", "poisson", "deterministic", "factor", "uniform", "param"]
+)  # fmt: skip
+# What is drawn from standard noise, without a sampler of the library's own.
+NOISE_FORMS = [k for k in KINDS if k not in ("gamma", "dirichlet", "multinomial", "poisson")]
 
-    def __init__(self, choose: random.Random) -> None:
+
+class Generator:
+    """Builds one program; every decision is taken by `choose`.
+
+    Args:
+        choose: where decisions come from.
+        kinds: which statements there may be.
+    """
+
+    def __init__(self, choose: random.Random, kinds: list[str] = KINDS) -> None:
         self.choose = choose
+        self.kinds = kinds
         self.pool: list[Value] = []
         self.count = 0
         self.network: Any = None
@@ -80,27 +94,7 @@ class Generator:
 
     def statement(self, value: Value) -> Value:
         """One statement that reads a value."""
-        kind = self.choose.choice(
-            [
-                "normal",
-                "normal",
-                "normal",
-                "scale",
-                "expand",
-                "mask",
-                "bernoulli",
-                "gamma",
-                "categorical",
-                "dirichlet",
-                "mvn",
-                "multinomial",
-                "poisson",
-                "deterministic",
-                "factor",
-                "uniform",
-                "param",
-            ]
-        )
+        kind = self.choose.choice(self.kinds)
         match kind:
             case "param":
                 start = np.full(value.shape, 0.4) if self.choose.random() < 0.5 else np.asarray(0.4)
@@ -206,7 +200,7 @@ def _reduce(g: Generator, d: int) -> Value:
 def _along(g: Generator, d: int) -> Value:
     a = g.expression(d)
     kinds = [ops.softmax, ops.log_softmax, lambda a, axis: ops.cumsum(a, axis=axis), lambda a, axis: ops.flip(a, axis)]
-    kinds += [lambda a, axis: ops.sort(a, axis=axis), lambda a, axis: ops.astype(ops.argsort(a, axis=axis), "float")]
+    kinds += [lambda a, axis: ops.sort(a, axis=axis)]
     return g.choose.choice(kinds)(a, axis=g.axis(a))
 
 

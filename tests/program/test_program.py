@@ -122,7 +122,7 @@ def test_the_place_in_the_file_does_not_count():
 
 def test_sharing_a_value_or_writing_it_twice_is_the_same_declaration():
     @ppl.model
-    def one():
+    def one():  # pyright: ignore[reportRedeclaration]
         x = ppl.sample("x", dist.Normal(0.0, 1.0))
         e = ops.exp(x)
         ppl.sample("y", dist.Normal(e, e))
@@ -130,7 +130,7 @@ def test_sharing_a_value_or_writing_it_twice_is_the_same_declaration():
     shared = one()
 
     @ppl.model
-    def one():  # pyright: ignore[reportRedeclaration]
+    def one():
         x = ppl.sample("x", dist.Normal(0.0, 1.0))
         ppl.sample("y", dist.Normal(ops.exp(x), ops.exp(x)))
 
@@ -154,7 +154,7 @@ def test_statements_plates_and_values_are_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
         program.plates[0].plate.size = 3  # pyright: ignore[reportAttributeAccessIssue]
     with pytest.raises(dataclasses.FrozenInstanceError):
-        site.dist.params["loc"].shape = (2,)
+        site.dist.params["loc"].shape = (2,)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def test_transforms_leave_the_original_alone():
