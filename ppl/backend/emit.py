@@ -96,8 +96,8 @@ class FunctionEmitter:
         self.positions = plate_positions(*programs)
         self.arguments: dict[str, Argument] = {}
         self.network_names: dict[str, None] = {}
-        self.lines: list[str] = []
         self.lowering: Lowering
+        self._elements: list[Value] = []
 
     def emit(self, name: str, outputs: dict[str, Value], single: bool = False) -> Emitted:
         """The function that computes named outputs.
@@ -122,6 +122,7 @@ class FunctionEmitter:
             sizes=self.batch,
         )
         self.lowering.plan(list(outputs.values()))
+        self._elements = [node for node in walk(list(outputs.values())) if node.op == "element"]
         results = {}
         for key, value in outputs.items():
             piece = self.lowering.piece(value)
@@ -189,20 +190,20 @@ class FunctionEmitter:
             ]
         return [(axis, p) for axis, p in enumerate(leaf.plates) if p.name in self.batch]
 
-    def _input_plates(self, name: str) -> list[Plate | None]:
+    def _input_plates(self, name: str) -> list[Plate]:
         """Which plate each leading axis of an input is mapped over."""
-        found: list[Plate | None] = []
-        for program in self.programs:
-            for statement in program.plates:
-                for source in statement.sources:
-                    chain: list[Plate] = [statement.plate]
-                    node = source
-                    while node.op == "element":
-                        chain.append(node.attr("plate"))
-                        node = node.args[0]
-                    if node.op == "input" and node.attr("name") == name:
-                        chain.reverse()
-                        found = list(chain) if len(chain) > len(found) else found
+        sources = [(v, p.plate) for program in self.programs for p in program.plates for v in p.sources]
+        # Arrays that came with `do` are mapped over where they are used; no plate statement knows of them.
+        sources += [(node.args[0], node.attr("plate")) for node in self._elements]
+        found: list[Plate] = []
+        for source, plate in sources:
+            chain: list[Plate] = [plate]
+            node = source
+            while node.op == "element":
+                chain.insert(0, node.attr("plate"))
+                node = node.args[0]
+            if node.op == "input" and node.attr("name") == name and len(chain) > len(found):
+                found = chain
         return found
 
     def _subsampled(self, text: str, axes: list[tuple[int, Plate]]) -> str:

@@ -446,6 +446,8 @@ class NativeEmitter:
             if short:
                 return f"{self.spelling.module}.{short}({shape})"
             return f"{self.spelling.module}.full({tuple(array.shape)}, {number!r})"
+        if array.ndim == 2 and array.dtype.kind == "f" and np.array_equal(array, np.eye(*array.shape)):
+            return f"{self.spelling.module}.eye{array.shape}"
         return f"{maker}({array.tolist()})"
 
     def _network_definition(self, spec: NetworkSpec) -> str:

@@ -106,7 +106,9 @@ class NumPyroBackend:
             if network.spec.foreign is not None:
                 namespace["networks"][network.name] = self.foreign_module(network.spec, 0)[0]
         with x64(precision):
-            model = execute(source, "model", namespace, f"{program.name} numpyro model")
+            # The weights that the source draws give way to `params`: the generator that compiles fastest will do.
+            with jax.default_prng_impl("rbg") if params else contextlib.nullcontext():
+                model = execute(source, "model", namespace, f"{program.name} numpyro model")
             if params:
                 for network in program.networks.values():
                     name = network_variables(program)[network.name]

@@ -227,6 +227,8 @@ class Posterior(Analysis):
         """
         from .loo import khat
 
+        if self.kind in ("samples", "point"):
+            return None
         return khat(self) if "khat" not in self.diagnostics else float(self.diagnostics["khat"])
 
     def _statement(self, name: str) -> Sample | Deterministic:

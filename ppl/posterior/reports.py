@@ -71,6 +71,11 @@ def largest_rhat(fit: Posterior) -> float | None:
     return None if numbers is None else float(np.nanmax(arviz_module().rhat(numbers)["x"].values))
 
 
+def _by_row(fit: Posterior) -> bool:
+    """Whether each row has a k-hat of its own; weights are joint, so a weighted fit has but one."""
+    return fit.kind == "variational" and fit.independent_rows is not None
+
+
 def divergences(fit: Posterior) -> int | None:
     """Number of divergent transitions; None where the sampler says nothing about them."""
     if "diverging" in fit.sample_stats:
@@ -83,8 +88,8 @@ def problems(fit: Posterior) -> list[str]:
     found = []
     if count := divergences(fit):
         found.append(
-            f"{count} divergent transitions: the sampler could not follow the posterior there. "
-            "Raise target_accept, or reparameterise."
+            f"{count} divergent transition{'s' if count > 1 else ''}: the sampler could not follow the posterior "
+            "there. Raise target_accept, or reparameterise."
         )
     rhat = None if unmade(fit) else largest_rhat(fit)
     if rhat is not None and not rhat <= RHAT_LIMIT:
@@ -93,7 +98,7 @@ def problems(fit: Posterior) -> list[str]:
         )
     if fit.kind == "point":
         found.append("a point estimate: it says nothing about uncertainty.")
-    elif fit.independent_rows is None and fit.khat is not None and not fit.khat <= KHAT_LIMIT:
+    elif not _by_row(fit) and fit.khat is not None and not fit.khat <= KHAT_LIMIT:
         found.append(
             f"Pareto k-hat is {fit.khat:.2f} (above {KHAT_LIMIT}): the approximation is far from the posterior. "
             "Use a richer guide, or NUTS."
@@ -143,7 +148,8 @@ def figures(fit: Posterior) -> list[tuple[str, str]]:
         rows.append(("divergences", str(count)))
     if fit.khat is not None and fit.kind != "point":
         what = f"{fit.khat:.2f}"
-        if fit.independent_rows is not None:
+        if _by_row(fit):
+            assert fit.independent_rows is not None
             count = fit.program.plate(fit.independent_rows).size
             what = f"{what} for all {count:,} rows of {fit.independent_rows} together; khat_by_row() has each"
         rows.append(("Pareto k-hat", what))

@@ -97,7 +97,6 @@ def save(fit: Posterior, path: str | os.PathLike[str]) -> str:
 def _manifest(fit: Posterior, write: _Writer) -> dict[str, Any]:
     figures = Encoder(write.array, strict=True)
     settings = Encoder(write.array, strict=False)
-    khat = {} if fit.khat is None else {"khat": fit.khat}
     return {
         "format": FORMAT,
         "version": VERSION,
@@ -109,7 +108,8 @@ def _manifest(fit: Posterior, write: _Writer) -> dict[str, Any]:
         "seed": int(fit.seed),
         "versions": fit.versions,
         "log_evidence": figures.encode(fit.log_evidence),
-        "diagnostics": figures.encode({**fit.diagnostics, **khat}),
+        "diagnostics": figures.encode(fit.diagnostics),
+        "khat": figures.encode(fit.khat),
         "coords": figures.encode({name: list(labels) for name, labels in fit.coords.items()}),
         "draws": write.group(fit.draws),
         "params": write.group(fit.params),
@@ -202,7 +202,7 @@ def _restore(document: dict[str, Any], archive: zipfile.ZipFile, modules: Mappin
                 f"the fit has no network of your own called {name!r}.", model=model.name, remedy=nearest(name, known)
             )
     decoder = Decoder(fetch, tuple(p for p in (model, guide) if p is not None))
-    return Posterior(
+    fit = Posterior(
         model,
         decoder.decode(document["method"]),
         backend=document["backend"],
@@ -218,6 +218,8 @@ def _restore(document: dict[str, Any], archive: zipfile.ZipFile, modules: Mappin
         coords=decoder.decode(document["coords"]),
         **group(document["per_draw"]),
     )
+    fit.__dict__["khat"] = decoder.decode(document["khat"])
+    return fit
 
 
 def _with_modules(program: Program, modules: Mapping[str, Mapping[str, Any]]) -> Program:

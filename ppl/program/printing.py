@@ -32,6 +32,8 @@ def number_text(number: Any) -> str:
     """A constant as a person writes it."""
     if isinstance(number, Frozen):
         array = number.array
+        if array.ndim == 2 and array.dtype.kind == "f" and np.array_equal(array, np.eye(*array.shape)):
+            return f"eye{array.shape}"
         if array.size <= 16:
             return str(array.tolist())
         if array.size and np.all(array == array.flat[0]):
@@ -144,7 +146,9 @@ def distribution_text(dist: Distribution, printer: Expressions | None = None) ->
     for index, (name, value) in enumerate(dist.params.items()):
         positional = index < dist.positional and name not in ("probs", "logits")
         parts.append(show.text(value) if positional else f"{name}={show.text(value)}")
-    parts += [f"{name}={item}" for name, item in dist.static.items()]
+    for name, item in dist.static.items():
+        # Several things in one setting are arguments of their own, as in Transformed(base, first, second).
+        parts += [str(i) for i in item] if isinstance(item, tuple) else [f"{name}={item}"]
     text = f"{dist.family}({', '.join(parts)})"
     if dist.expanded:
         batch = dist.event_shape[: len(dist.event_shape) - dist.event_rank]
@@ -229,7 +233,7 @@ def program_text(program: Program) -> str:
         if statement.name not in hidden_sites:
             rows.append((indent + statement_text(statement, printer), _at(statement)))
     width = min(max(len(text) for text, _ in rows) + 2, 88)
-    return "\n".join(f"{text:<{width}}{at}".rstrip() for text, at in rows)
+    return "\n".join(f"{text:<{width - 2}}  {at}".rstrip() for text, at in rows)
 
 
 def _at(item: Any) -> str:

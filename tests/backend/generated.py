@@ -20,10 +20,10 @@ SHAPES: tuple[tuple[int, ...], ...] = ((), (), (), (2,), (3,), (1,), (2, 3), (3,
 DEPTH = 3
 
 
-KINDS = (
-    ["normal", "normal", "normal", "scale", "expand", "mask", "bernoulli", "gamma", "categorical", "dirichlet", "mvn"]
-    + ["multinomial", "poisson", "deterministic", "factor", "uniform", "param"]
-)  # fmt: skip
+KINDS = [
+    "normal", "normal", "normal", "scale", "expand", "mask", "bernoulli", "gamma", "categorical", "dirichlet", "mvn",
+    "multinomial", "poisson", "deterministic", "factor", "uniform", "param",
+]  # fmt: skip
 # What is drawn from standard noise, without a sampler of the library's own.
 NOISE_FORMS = [k for k in KINDS if k not in ("gamma", "dirichlet", "multinomial", "poisson")]
 

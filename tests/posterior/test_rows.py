@@ -76,6 +76,11 @@ def test_the_joint_khat_of_many_rows_is_no_problem():
     assert fit.khat is not None
     assert fit.problems == []
     assert "for all 40 rows of rows together; khat_by_row() has each" in repr(fit)
+    # Weights are joint: there it is one.
+    weighted = fit.replace(log_weights=present(fit.log_p) - present(fit.log_q))
+    assert weighted.khat == fit.khat
+    assert weighted.problems
+    assert weighted.khat_by_row() is None
 
 
 @pytest.mark.parametrize("widen", [1.5, 2.0, 2.5])

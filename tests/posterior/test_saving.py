@@ -64,6 +64,9 @@ def test_round_trip(fit, tmp_path):
     assert_equal_fits(fit, found)
     assert_equal_fits(fit, Posterior.load(tmp_path / "fit"))
     assert found.khat == fit.khat
+    assert list(found.diagnostics) == list(fit.diagnostics)
+    # What follows from the draws does not outlive them.
+    assert found.replace(log_weights=None, log_q=None, guide=None).khat is None
 
 
 def test_everything_else_that_a_fit_holds(tmp_path):
