@@ -15,7 +15,7 @@ from ppl.errors import UnknownNameError, UnsupportedByBackend, nearest
 from ppl.program.distributions import Distribution
 from ppl.program.networks import NetworkSpec
 from ppl.program.ops import to_float
-from ppl.program.printing import fresh, plan_names
+from ppl.program.printing import fresh
 from ppl.program.program import Program, expressions
 from ppl.program.statements import Deterministic, Factor, Network, Param, Sample, Statement
 from ppl.program.supports import Support
@@ -163,8 +163,6 @@ class NativeEmitter:
         inputs = [self.variables[i.name] for i in program.inputs]
         observed = [self.variables[n] for n in program.observed]
         arguments = inputs + [f"{name}=None" for name in observed]
-        # Line names are planned on the user's own graph, before networks with random weights are spelled out.
-        plan_names(program.statements, set())
         taken = RESERVED | {function} | set(self.variables.values()) | set(self.network_variables.values())
         self.lowering = Lowering(
             self.spelling,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
-from ppl.errors import DataError
+from ppl.errors import DataError, user_location
 from ppl.program.values import DType, Shape, Value, dtype_kind
 
 
@@ -43,17 +43,27 @@ def to_numpy(item: Any, name: str) -> np.ndarray:
     """Any array as a numpy array.
 
     Raises:
-        DataError: its dtype has no place in a program.
+        DataError: its dtype has no place in a program, or it is masked.
     """
-    if hasattr(item, "detach") and hasattr(item, "cpu"):
-        item = item.detach().cpu()
-    # np.asanyarray would keep a masked array's mask; the language of missing data decides what that means.
-    array = np.asarray(item)
+    masked = cast("Any", item) if isinstance(item, np.ma.MaskedArray) else None
+    if masked is not None and np.ma.getmaskarray(masked).any():
+        raise DataError(
+            f"{name!r} is a masked array.",
+            declared_at=user_location(),
+            expected="numbers only",
+            got=f"{int(np.ma.getmaskarray(masked).sum())} masked elements",
+            remedy="Leave the rows out, or fill them in; a distribution's .mask leaves elements out of the density.",
+        )
+    source: Any = cast("Any", item)
+    if hasattr(source, "detach") and hasattr(source, "cpu"):
+        source = source.detach().cpu()
+    array: np.ndarray = np.asarray(source)
     try:
         dtype_kind(array.dtype)
     except TypeError as error:
         raise DataError(
-            f"input {name!r} is not numeric.",
+            f"{name!r} is not numeric.",
+            declared_at=user_location(),
             expected="real, integer or boolean numbers",
             got=f"dtype {array.dtype}",
             remedy="Encode categories as integers first.",

@@ -7,7 +7,8 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
-from ppl.errors import ModelError, nearest, user_location
+from ppl.errors import Location, ModelError, nearest, user_location
+from ppl.program.check import check_indices
 from ppl.program.program import Program
 from ppl.program.values import OPEN_PLATES, Value, dtype_kind
 
@@ -27,6 +28,11 @@ class Model:
     def name(self) -> str:
         """Name of the function."""
         return self.function.__name__
+
+    @property
+    def _location(self) -> Location:
+        code = self.function.__code__
+        return Location(code.co_filename, code.co_firstlineno)
 
     def __repr__(self) -> str:
         return f"<model {self.name}{self.signature}>"
@@ -56,7 +62,7 @@ class Model:
             OPEN_PLATES.reset(scope)
             CURRENT.reset(token)
         self._check_result(trace, result)
-        return Program(
+        program = Program(
             self.name,
             tuple(trace.inputs),
             tuple(settings),
@@ -64,6 +70,8 @@ class Model:
             tuple(trace.statements.values()),
             dict(trace.data),
         )
+        check_indices(program)
+        return program
 
     def _bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> inspect.BoundArguments:
         try:
@@ -76,6 +84,7 @@ class Model:
                 model=self.name,
                 declared_at=user_location(),
                 expected=f"{self.name}{self.signature}",
+                got=f"{len(args)} positional arguments" + (f" and {', '.join(kwargs)}" if kwargs else ""),
                 remedy=nearest(unknown[0], names)
                 if unknown
                 else "Pass every input; ppl.spec(shape) stands for data to come.",
@@ -105,14 +114,19 @@ class Model:
         if inspect.isgenerator(result) or inspect.iscoroutine(result):
             result.close()
             raise ModelError(
-                "a model is an ordinary function; this one contains `yield` or is `async`.", model=self.name
+                "a model is an ordinary function; this one contains `yield` or is `async`.",
+                model=self.name,
+                declared_at=self._location,
+                expected="statements that run one after the other",
+                got=type(result).__name__,
+                remedy="Write `def` and call ppl.sample directly, without yield or await.",
             )
         if not trace.statements:
-            code = self.function.__code__
             raise ModelError(
                 "it returned before it declared anything.",
                 model=self.name,
-                expected=f"at least one ppl.sample or ppl.factor in {code.co_name}, line {code.co_firstlineno}",
+                declared_at=self._location,
+                expected="at least one ppl.sample or ppl.factor",
                 got="no statement",
                 remedy="Check for an early `return`, or a condition that is never true.",
             )

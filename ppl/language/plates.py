@@ -36,6 +36,15 @@ def plate(name: str, input: Any = None, *, size: int | None = None) -> Generator
     trace = current(f"ppl.plate({name!r})")
     trace.harvest()
     at = user_location()
+    if not isinstance(cast(Any, name), str) or not name:
+        raise PlateError(
+            "a plate needs a name first.",
+            model=trace.model,
+            declared_at=at,
+            expected="a string",
+            got=repr(name),
+            remedy='Write ppl.plate("name", ...).',
+        )
     leaves = _leaves(trace, name, input)
     lengths = {value.shape[0] if value.shape else None for value in leaves}
     if None in lengths:
@@ -43,14 +52,18 @@ def plate(name: str, input: Any = None, *, size: int | None = None) -> Generator
             f"plate {name!r} maps over a scalar.",
             model=trace.model,
             declared_at=at,
+            plate=name,
             expected="an array with a leading axis of rows",
             got=", ".join(repr(v) for v in leaves),
+            remedy="Inside another plate an input is one element; a plate without input takes size=n.",
         )
     if len(lengths) > 1:
         raise PlateError(
             f"the inputs of plate {name!r} have different lengths.",
             model=trace.model,
             declared_at=at,
+            plate=name,
+            expected="one length",
             got=", ".join(f"{v!r} with {v.shape[0]} rows" for v in leaves),
             remedy="Arrays that a plate maps over together need one leading axis of one length.",
         )
@@ -59,6 +72,9 @@ def plate(name: str, input: Any = None, *, size: int | None = None) -> Generator
             f"plate {name!r} has neither an input nor a size.",
             model=trace.model,
             declared_at=at,
+            plate=name,
+            expected="an input or a size",
+            got="neither",
             remedy="Write plate(name, array) or plate(name, size=n).",
         )
     length = next(iter(lengths), None)
@@ -67,11 +83,22 @@ def plate(name: str, input: Any = None, *, size: int | None = None) -> Generator
             f"plate {name!r} has size {size}, but its input has {length} rows.",
             model=trace.model,
             declared_at=at,
+            plate=name,
+            expected=f"{length}, the rows of {', '.join(repr(v) for v in leaves)}",
+            got=f"size={size}",
             remedy="Leave `size` out: the input tells it.",
         )
     count = length if length is not None else size
     if not isinstance(count, (int, np.integer)) or isinstance(count, bool):
-        raise PlateError(f"plate {name!r} needs an integer size, not {count!r}.", model=trace.model, declared_at=at)
+        raise PlateError(
+            f"plate {name!r} needs an integer size.",
+            model=trace.model,
+            declared_at=at,
+            plate=name,
+            expected="a positive integer",
+            got=repr(count),
+            remedy="A size is known when the model is declared; it cannot be a random value.",
+        )
     here = Plate(name, int(count))
     trace.open_plate(PlateStatement(here, trace.open, tuple(leaves), at))
     token = OPEN_PLATES.set((*trace.open, here))
@@ -108,8 +135,10 @@ def _leaves(trace: Trace, name: str, item: Any) -> list[Value]:
         f"plate {name!r} cannot map over a {type(item).__name__}.",
         model=trace.model,
         declared_at=user_location(),
+        plate=name,
         expected="an array, a value, or a tuple or dict of them",
-        remedy=f"Write plate({name!r}, size={item!r})." if isinstance(item, int) else None,
+        got=repr(item),
+        remedy=f"Write plate({name!r}, size={item!r})." if isinstance(item, int) else "Pass numbers as an array.",
     )
 
 

@@ -36,6 +36,7 @@ class Trace:
     data: dict[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
     plates: dict[str, PlateStatement] = field(default_factory=dict[str, PlateStatement])
     statements: dict[str, Statement] = field(default_factory=dict[str, Statement])
+    nested: dict[tuple[str, str], Location | None] = field(default_factory=dict[tuple[str, str], "Location | None"])
 
     @property
     def open(self) -> tuple[Plate, ...]:
@@ -57,7 +58,8 @@ class Trace:
                 site=statement.name,
                 model=self.model,
                 declared_at=statement.location,
-                got=f"first declared at {earlier.location}",
+                expected="a new name",
+                got=f"{statement.name!r}, first declared at {earlier.location}",
                 remedy="Every site, parameter and network of a model needs a name of its own.",
             )
         if statement.name in {i.name for i in self.inputs}:
@@ -66,10 +68,26 @@ class Trace:
                 site=statement.name,
                 model=self.model,
                 declared_at=statement.location,
+                expected="a new name",
+                got=f"{statement.name!r}, an input of the model",
                 remedy="Rename one of them: data for a site comes from `.observe`, never from an input of that name.",
             )
+        if statement.name in self.plates:
+            raise self._plate_clash(statement.name, statement.location, self.plates[statement.name].location)
         self.check_scope(statement)
         self.statements[statement.name] = statement
+
+    def _plate_clash(self, name: str, here: Location | None, there: Location | None) -> NameClashError:
+        # A plate is a dimension of the posterior and a site of Pyro's trace: two things of one name would collide.
+        return NameClashError(
+            "a plate and a statement share this name.",
+            site=name,
+            model=self.model,
+            declared_at=here,
+            expected="a new name",
+            got=f"{name!r}, also at {there}",
+            remedy="Call the plate by what it repeats, in the plural.",
+        )
 
     def check_scope(self, statement: Statement) -> None:
         """Every name that a statement reads must have been declared in this model."""
@@ -84,6 +102,8 @@ class Trace:
                     site=statement.name,
                     model=self.model,
                     declared_at=statement.location,
+                    expected=f"one of {sorted(self.statements)}",
+                    got=repr(node),
                     remedy=f"Declare {name!r} before this line; values never pass from one model to another.",
                 )
             if node.op == "input" and node.attr("name") not in names:
@@ -92,8 +112,22 @@ class Trace:
                     site=statement.name,
                     model=self.model,
                     declared_at=statement.location,
+                    expected=f"one of {sorted(names)}",
+                    got=repr(node),
                     remedy="Pass the array to this model as an input of its own.",
                 )
+            for plate in node.plates:
+                if plate.name not in self.plates or self.plates[plate.name].plate != plate:
+                    raise ScopeError(
+                        f"it reads a value from plate {plate.name!r}, which this model does not have.",
+                        site=statement.name,
+                        model=self.model,
+                        declared_at=statement.location,
+                        plate=str(plate),
+                        expected=f"plates {[str(p.plate) for p in self.plates.values()]}",
+                        got=repr(node),
+                        remedy="Values never pass from one model to another; open the plate in this model.",
+                    )
 
     def harvest(self) -> None:
         """Remember the user's variable names for values, so that programs and emitted code read like the source."""
@@ -136,21 +170,47 @@ class Trace:
                 f"plate {plate.name!r} has size {plate.size}.",
                 model=self.model,
                 declared_at=statement.location,
+                plate=str(plate),
                 expected="a positive number of elements",
+                got=f"{plate.size}",
                 remedy="Check that its input has rows.",
             )
         if plate in self.open:
-            raise PlateError(f"plate {plate.name!r} is open already.", model=self.model, declared_at=statement.location)
+            raise PlateError(
+                f"plate {plate.name!r} is open already.",
+                model=self.model,
+                declared_at=statement.location,
+                plate=str(plate),
+                expected=f"a plate other than {[p.name for p in self.open]}",
+                got=f"{plate.name!r} again",
+                remedy="For pairs of elements of one kind, map a second plate over the same rows.",
+            )
         first = self.plates.get(plate.name)
         if first is not None and first.plate.size != plate.size:
             raise PlateError(
                 f"plate {plate.name!r} is used again with another size.",
                 model=self.model,
                 declared_at=statement.location,
+                plate=str(first.plate),
                 expected=f"{first.plate.size} elements, as at {first.location}",
                 got=f"{plate.size} elements",
                 remedy="Give different repetitions different names.",
             )
+        named = self.statements.get(plate.name)
+        if named is not None:
+            raise self._plate_clash(plate.name, statement.location, named.location)
+        for outer in self.open:
+            if (plate.name, outer.name) in self.nested:
+                raise PlateError(
+                    f"plates {outer.name!r} and {plate.name!r} are nested in both orders.",
+                    model=self.model,
+                    declared_at=statement.location,
+                    plate=str(plate),
+                    expected=f"{outer.name!r} inside {plate.name!r}, as at {self.nested[plate.name, outer.name]}",
+                    got=f"{plate.name!r} inside {outer.name!r}",
+                    remedy="Nest two plates in one order everywhere.",
+                )
+            self.nested.setdefault((outer.name, plate.name), statement.location)
         if first is None:
             self.plates[plate.name] = statement
         return statement
@@ -178,6 +238,8 @@ def current(what: str) -> Trace:
         raise ModelError(
             f"{what} was called outside a model.",
             declared_at=user_location(),
+            expected="a call while a model is being traced",
+            got="no model",
             remedy="Put it into a function decorated with @ppl.model, and call that function with its inputs.",
         )
     return trace

@@ -11,7 +11,6 @@ import numpy as np
 from ppl.errors import DataError, GuideError, PlateError, ShapeError, UnknownNameError, nearest
 from ppl.program.program import Program
 from ppl.program.statements import Param, Sample
-from ppl.program.values import Value, walk
 
 from .conversion import build_dataset, plate_inputs, site_entries
 from .evaluation import CHUNK_BYTES, compiled, refuse_factors, simulated
@@ -120,7 +119,6 @@ def make_plan(fit: Posterior, inputs: Mapping[str, Any], source: Source, same_ro
     names = {i.name for i in old.inputs}
     own = {n: a for n, a in inputs.items() if n in names}
     new = old.bind(**own) if own else old
-    check_indices(new)
     fresh = _fresh_plates(old, new, names & set(inputs), same_rows)
     for param in new.params.values():
         if any(p.name in fresh for p in param.plates):
@@ -224,40 +222,3 @@ def _bound_guide(fit: Posterior, new: Program, inputs: Mapping[str, Any], fresh:
             # Drawn anew, it would no longer belong to the draws of the latents that were made from it.
             raise refuse(f"its own site {statement.name!r} is not part of the fit")
     return bound
-
-
-def check_indices(program: Program) -> None:
-    """Integer inputs that pick rows of a table must lie inside it.
-
-    Raises:
-        DataError: an index lies outside. Left alone, JAX would take the last row without a word.
-    """
-    roots: list[Value] = [v for s in program.statements for v in _expressions(program, s.name)]
-    for node in walk(roots):
-        if node.op != "take" or not node.args[0].shape:
-            continue
-        name = _input_name(node.args[1])
-        if name is None or name not in program.data:
-            continue
-        rows, array = node.args[0].shape[0], np.asarray(program.data[name])
-        if array.size and (array.min() < -rows or array.max() >= rows):
-            bad = int(array.min() if array.min() < -rows else array.max())
-            raise DataError(
-                f"input {name!r} points at row {bad} of a table of {rows}.",
-                model=program.name,
-                expected=f"integers from 0 to {rows - 1}",
-                got=f"integers from {int(array.min())} to {int(array.max())}",
-                remedy="A group that was not in the fit has no draws; predict it from the distribution over groups.",
-            )
-
-
-def _expressions(program: Program, name: str) -> tuple[Value, ...]:
-    from ppl.program.program import expressions
-
-    return expressions(program.by_name[name])
-
-
-def _input_name(value: Value) -> str | None:
-    while value.op in ("element", "astype"):
-        value = value.args[0]
-    return value.attr("name") if value.op == "input" else None

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ppl.errors import GuideError, PlateError, ShapeError, SupportError, nearest
+import numpy as np
+
+from ppl.errors import DataError, GuideError, PlateError, ShapeError, SupportError, nearest
 
 from .printing import distribution_text
 from .statements import Network, Param, Sample
+from .values import Value, walk
 
 if TYPE_CHECKING:
     from .program import Program
@@ -180,3 +183,36 @@ def _check_inputs(model: Program, guide: Program) -> None:
                 declared_at=plate.location,
                 remedy="Call model and guide with the same rows.",
             )
+
+
+def check_indices(program: Program) -> None:
+    """Integer inputs that pick rows of a table must lie inside it.
+
+    Raises:
+        DataError: an index lies outside. Left alone, JAX would take the last row without a word.
+    """
+    from .program import expressions
+
+    for statement in program.statements:
+        for node in walk(expressions(statement)):
+            name = _input_name(node.args[1]) if node.op == "take" and node.args[0].shape else None
+            if name is None or name not in program.data:
+                continue
+            rows, array = node.args[0].shape[0], np.asarray(program.data[name])
+            if array.size and (array.min() < -rows or array.max() >= rows):
+                bad = int(array.min() if array.min() < -rows else array.max())
+                raise DataError(
+                    f"it picks row {bad} of a table of {rows} by input {name!r}.",
+                    site=statement.name,
+                    model=program.name,
+                    declared_at=statement.location,
+                    expected=f"integers from 0 to {rows - 1} in {name!r}",
+                    got=f"integers from {int(array.min())} to {int(array.max())}",
+                    remedy="Number the groups from 0. A group that was not in a fit has no draws.",
+                )
+
+
+def _input_name(value: Value) -> str | None:
+    while value.op in ("element", "astype"):
+        value = value.args[0]
+    return value.attr("name") if value.op == "input" else None

@@ -341,7 +341,8 @@ class Distribution(ABC):
                     f"{self.family}: parameter {name!r} is outside its domain.",
                     declared_at=user_location(),
                     expected=f"{name} in {self.parameters[name]}",
-                    got=str(number if not value.shape else array.tolist()),
+                    got=np.array2string(array, threshold=6),
+                    remedy=f"Check what {name} is computed from, and the order of the arguments.",
                 )
 
 
@@ -356,6 +357,11 @@ def _expands(shape: Shape, to: Shape) -> bool:
         return False
 
 
+def _brief(item: Any) -> str:
+    text = repr(item)
+    return text if len(text) <= 60 else f"<{type(item).__name__}>"
+
+
 def _checked_arguments(init: Any) -> Any:
     """Turn Python's TypeError about arguments into a message that names the closest argument."""
     signature = inspect.signature(init)
@@ -363,21 +369,29 @@ def _checked_arguments(init: Any) -> Any:
 
     @functools.wraps(init)
     def checked(self: Distribution, *args: Any, **kwargs: Any) -> None:
+        family = type(self).__name__
+        form = f"{family}({', '.join(names)})"
+        got = f"{family}({', '.join([*map(_brief, args), *(f'{k}={_brief(v)}' for k, v in kwargs.items())])})"
         try:
-            signature.bind(self, *args, **kwargs)
+            bound = signature.bind(self, *args, **kwargs)
         except TypeError as error:
-            family = type(self).__name__
             unknown = [n for n in kwargs if n not in names]
-            if unknown:
-                raise UnknownNameError(
-                    f"{family} has no argument {unknown[0]!r}.",
-                    declared_at=user_location(),
-                    expected=f"{family}({', '.join(names)})",
-                    remedy=nearest(unknown[0], names),
-                ) from None
             raise UnknownNameError(
-                f"{family}: {error}.", declared_at=user_location(), expected=f"{family}({', '.join(names)})"
+                f"{family} has no argument {unknown[0]!r}." if unknown else f"{family}: {error}.",
+                declared_at=user_location(),
+                expected=form,
+                got=got,
+                remedy=nearest(unknown[0], names) if unknown else "Pass each parameter once, best by its name.",
             ) from None
+        for name, parameter in signature.parameters.items():
+            if parameter.default is not None and bound.arguments.get(name, 0) is None:
+                raise ModelError(
+                    f"{family}: parameter {name!r} is None.",
+                    declared_at=user_location(),
+                    expected=form,
+                    got=got,
+                    remedy="Give it a number, an array or a value of the model.",
+                )
         init(self, *args, **kwargs)
 
     return checked

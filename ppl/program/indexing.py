@@ -12,8 +12,8 @@ from .ops import apply, in_scope
 from .values import Value, constant
 
 
-def _fail(value: Value, summary: str, remedy: str) -> ShapeError:
-    return ShapeError(summary, declared_at=user_location(), got=repr(value), remedy=remedy)
+def _fail(value: Value, summary: str, expected: str, remedy: str) -> ShapeError:
+    return ShapeError(summary, declared_at=user_location(), expected=expected, got=repr(value), remedy=remedy)
 
 
 def _is_array(item: Any) -> bool:
@@ -35,6 +35,7 @@ def getitem(value: Value, key: Any) -> Value:
         raise _fail(
             value,
             f"{used} indices for a value with {value.ndim} event axes.",
+            f"at most {value.ndim}",
             "Inside a plate a value is one element; outside its plate it has the plate's axis in front.",
         )
     if Ellipsis in [item for item in items if not _is_array(item)]:
@@ -43,7 +44,7 @@ def getitem(value: Value, key: Any) -> Value:
     items += [slice(None)] * (value.ndim - sum(1 for item in items if item is not None))
     gathers = [i for i, item in enumerate(items) if _is_array(item)]
     if len(gathers) > 1:
-        raise _fail(value, "more than one array index at a time.", "Index one axis, then the next.")
+        raise _fail(value, "more than one array index at a time.", "one", "Index one axis, then the next.")
     if not gathers:
         return _static(value, items)
     at = gathers[0]
@@ -52,6 +53,7 @@ def getitem(value: Value, key: Any) -> Value:
         raise _fail(
             value,
             "a boolean mask would make the shape depend on values.",
+            "integers",
             "Keep the shape and choose with ops.where(mask, a, b), or .mask(mask) on a distribution.",
         )
     items[at] = slice(None)
@@ -82,7 +84,12 @@ def _static(value: Value, items: list[Any]) -> Value:
         size = value.shape[axis]
         if isinstance(item, (int, np.integer)) and not isinstance(item, bool):
             if not -size <= item < size:
-                raise _fail(value, f"index {item} is out of range for an event axis of size {size}.", "")
+                raise _fail(
+                    value,
+                    f"index {item} is out of range for an event axis of size {size}.",
+                    f"-{size} to {size - 1}",
+                    "Inside a plate a value is one element; outside its plate it has the plate's axis in front.",
+                )
             key.append(int(cast(int, item)))
         elif isinstance(item, slice):
             start, stop, step = cast("slice[Any, Any, Any]", item).indices(size)
@@ -91,7 +98,12 @@ def _static(value: Value, items: list[Any]) -> Value:
                 start, stop, step = size - 1 - start, size - 1 - stop, -step
             key.append((start, max(stop, start), step))
         else:
-            raise _fail(value, f"{item!r} cannot index a symbolic value.", "Use integers, slices or integer values.")
+            raise _fail(
+                value,
+                f"{item!r} cannot index a symbolic value.",
+                "integers, slices or integer values",
+                "Name the parts of a value by variables, not by keys.",
+            )
         axis += 1
     if (
         all(

@@ -63,6 +63,7 @@ def apply(name: str, /, *args: Any, **attrs: Any) -> Value:
         raise ShapeError(
             f"{name}: {error}.",
             declared_at=user_location(),
+            expected="operands that fit",
             got=", ".join(repr(v) for v in values),
             remedy="Inside a plate every value is one element; its shape never contains the plate's size.",
         ) from error

@@ -26,6 +26,7 @@ INFIX = {
 }  # fmt: skip
 PREFIX = {"negative": ("-", 8), "logical_not": ("~", 8)}
 ATOM = 20
+DEEPEST = 12
 
 
 def number_text(number: Any) -> str:
@@ -64,16 +65,27 @@ def key_text(key: tuple[Any, ...], shape: tuple[int, ...]) -> str:
 
 
 class Expressions:
-    """Prints values; those in `named` appear by their name instead of their definition."""
+    """Prints values.
 
-    def __init__(self, named: dict[int, str] | None = None) -> None:
+    Args:
+        named: values that appear by their name instead of their definition, by identity.
+        deepest: how many operations are shown inside one another; shared parts could give any number.
+    """
+
+    def __init__(self, named: dict[int, str] | None = None, deepest: int = 2 * DEEPEST) -> None:
         self.named = named or {}
+        self.deepest = deepest
+        self._depth = 0
 
     def text(self, value: Value, outer: int = 0) -> str:
         """One value, in parentheses where the surrounding operator binds tighter."""
         if id(value) in self.named:
             return self.named[id(value)]
+        if self._depth >= self.deepest and value.args:
+            return "..."
+        self._depth += 1
         body, level = self.definition(value)
+        self._depth -= 1
         return f"({body})" if level < outer else body
 
     def definition(self, value: Value) -> tuple[str, int]:
@@ -141,14 +153,15 @@ def expression(value: Value) -> str:
 
 def distribution_text(dist: Distribution, printer: Expressions | None = None) -> str:
     """A distribution as the user writes it."""
-    show = printer or Expressions()
+    show = printer or Expressions(deepest=6)
     parts = [distribution_text(d, show) for d in dist.nested().values()]
     for index, (name, value) in enumerate(dist.params.items()):
         positional = index < dist.positional and name not in ("probs", "logits")
         parts.append(show.text(value) if positional else f"{name}={show.text(value)}")
     for name, item in dist.static.items():
         # Several things in one setting are arguments of their own, as in Transformed(base, first, second).
-        parts += [str(i) for i in item] if isinstance(item, tuple) else [f"{name}={item}"]
+        several = cast("tuple[Any, ...]", item) if isinstance(item, tuple) else None
+        parts += [f"{name}={item}"] if several is None else [str(i) for i in several]
     text = f"{dist.family}({', '.join(parts)})"
     if dist.expanded:
         batch = dist.event_shape[: len(dist.event_shape) - dist.event_rank]
@@ -167,7 +180,8 @@ def _roots(statement: Statement) -> tuple[Value, ...]:
 def plan_names(statements: tuple[Statement, ...], taken: set[str]) -> tuple[dict[int, str], dict[str, list[Value]]]:
     """Decide which intermediate values get a line of their own.
 
-    A value does if the user gave it a name, or if it is used more than once and is not a leaf.
+    A value does if the user gave it a name, if it is used more than once and is not a leaf, or if it holds so many
+    operations inside one another that nobody could read them.
 
     Returns:
         Names by identity of the value, and for each statement the values to define before it.
@@ -183,13 +197,16 @@ def plan_names(statements: tuple[Statement, ...], taken: set[str]) -> tuple[dict
     names: dict[int, str] = {}
     before: dict[str, list[Value]] = {}
     used = set(taken)
+    depth: dict[int, int] = {}
     silent = {"site", "param", "input", "const", "element", "plate_index", "leave", "astype", "noise"}
     for statement in statements:
         for node in walk(_roots(statement)):
-            if id(node) in names or node.op in silent:
+            if id(node) in names:
                 continue
-            if not node.hint and uses[id(node)] < 2:
+            depth[id(node)] = 1 + max((depth[id(a)] for a in node.args), default=0)
+            if node.op in silent or (not node.hint and uses[id(node)] < 2 and depth[id(node)] < DEEPEST):
                 continue
+            depth[id(node)] = 0
             name = fresh(node.hint[0] if node.hint else "value", used)
             names[id(node)] = name
             before.setdefault(statement.name, []).append(node)

@@ -18,7 +18,7 @@ from .distributions import FAMILIES, Distribution
 from .networks import ForeignModule, Layer, NetworkSpec
 from .statements import Deterministic, Factor, Input, Network, Param, PlateStatement, Sample, Statement
 from .supports import Support
-from .values import Frozen, Plate, Value
+from .values import Frozen, Plate, Value, walk
 
 if TYPE_CHECKING:
     from .program import Program
@@ -37,11 +37,17 @@ class _Writer:
         self.alive: list[Value] = []
 
     def value(self, value: Value) -> int:
-        if id(value) in self.done:
-            return self.done[id(value)]
-        row = {
+        # Operands come first, so that no chain of operations is too long for the call stack.
+        for node in walk([value]):
+            if id(node) not in self.done:
+                self.done[id(node)] = self._node(node)
+                self.alive.append(node)
+        return self.done[id(value)]
+
+    def _node(self, value: Value) -> int:
+        row: dict[str, Any] = {
             "op": value.op,
-            "args": [self.value(a) for a in value.args],
+            "args": [self.done[id(a)] for a in value.args],
             "attrs": {name: self.attribute(item) for name, item in value.attrs},
             "plates": [p.name for p in value.plates],
             "shape": list(value.shape),
@@ -52,8 +58,6 @@ class _Writer:
         if index is None:
             index = self.known[text] = len(self.nodes)
             self.nodes.append(row | ({"hint": value.hint[0]} if value.hint else {}))
-        self.done[id(value)] = index
-        self.alive.append(value)
         return index
 
     def attribute(self, item: Any) -> Any:

@@ -74,8 +74,15 @@ class Value:
     dtype: DType
     hint: list[str] = field(default_factory=list[str], repr=False)
 
-    # numpy must not broadcast over a Value element by element: it would call our operators once per number.
-    __array_ufunc__ = None
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        # An operator between a numpy array and a value arrives here; everything else is a numpy function.
+        op = _NUMPY_OPERATORS.get(ufunc.__name__)
+        if method != "__call__" or op is None or kwargs:
+            raise _numpy_called(ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}", self)
+        return _apply(op, *inputs)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        raise _numpy_called(function.__name__, self)
 
     def attr(self, name: str) -> Any:
         """The static attribute of that name."""
@@ -97,13 +104,13 @@ class Value:
 
     def __repr__(self) -> str:
         plates = "".join(f" over {p.name}" for p in self.plates)
-        name = f" {self.hint[0]!r}" if self.hint else ""
-        return f"<symbolic{name} {self.op}: {self.dtype}{list(self.shape)}{plates}>"
+        return f"<symbolic {_short(self)}: {self.dtype}{list(self.shape)}{plates}>"
 
     def __bool__(self) -> bool:
         raise SymbolicValueError(
             "Python asked for the truth value of a symbolic value (`if`, `while`, `and`, `or`, `not`, chained `<`).",
             declared_at=user_location(),
+            expected="a number that is known while the model is declared",
             got=repr(self),
             remedy="Choose between values with ops.where(condition, a, b); combine conditions with &, |, ~.",
         )
@@ -112,6 +119,7 @@ class Value:
         raise SymbolicValueError(
             f"Python asked for a concrete {kind}, but a model runs on symbolic values.",
             declared_at=user_location(),
+            expected="a number that is known while the model is declared",
             got=repr(self),
             remedy="Use the functions of ppl.ops; numpy and math see no numbers while a model is declared."
             + (" To pick from a list or array, write ops.asarray(table)[index]." if kind in ("array", "index") else ""),
@@ -145,6 +153,15 @@ class Value:
         from .indexing import getitem
 
         return getitem(self, key)
+
+    def __setitem__(self, key: Any, item: Any) -> None:
+        raise SymbolicValueError(
+            "a symbolic value cannot be changed in place.",
+            declared_at=user_location(),
+            expected="a new value",
+            got=f"an assignment to {self!r}",
+            remedy="Build the value: ops.stack, ops.concat, or ops.where(condition, new, old).",
+        )
 
     def __add__(self, other: Any) -> Value:
         return _apply("add", self, other)
@@ -249,6 +266,39 @@ def _apply(op: str, /, *args: Any, **attrs: Any) -> Value:
     return apply(op, *args, **attrs)
 
 
+# Names of the numpy functions that are operators, and of the operations that they are here.
+_NUMPY_OPERATORS = {
+    "add": "add", "subtract": "subtract", "multiply": "multiply", "divide": "divide", "true_divide": "divide",
+    "floor_divide": "floor_divide", "remainder": "remainder", "power": "pow", "matmul": "matmul", "less": "less",
+    "less_equal": "less_equal", "greater": "greater", "greater_equal": "greater_equal", "equal": "equal",
+    "not_equal": "not_equal", "bitwise_and": "logical_and", "bitwise_or": "logical_or", "bitwise_xor": "logical_xor",
+    "logical_and": "logical_and", "logical_or": "logical_or",
+}  # fmt: skip
+
+
+def _numpy_called(name: str, value: Value) -> SymbolicValueError:
+    same = {"add.reduce": "sum", "multiply.reduce": "prod", "maximum.reduce": "max", "minimum.reduce": "min"}
+    return SymbolicValueError(
+        f"numpy.{name} was called on a symbolic value.",
+        declared_at=user_location(),
+        expected="numbers that are known while the model is declared",
+        got=repr(value),
+        remedy=f"Write ops.{same.get(name, name.partition('.')[0])}, or what ppl.ops has in its place.",
+    )
+
+
+def _short(value: Value) -> str:
+    """A value in a message: the user's name for it, or how it is computed if that is short."""
+    from .printing import Expressions
+
+    if value.hint:
+        return repr(value.hint[0])
+    if value.op in ("site", "param", "input"):
+        return repr(value.attr("name"))
+    text = Expressions(deepest=4).text(value)
+    return f"`{text}`" if len(text) <= 60 else value.op
+
+
 def _seen_here(value: Value) -> Value:
     """The value with the shape it has at this point of the model: outside its plates, these are axes."""
     from .ops import in_scope
@@ -265,6 +315,8 @@ def constant(array: Any) -> Value:
         raise SymbolicValueError(
             f"{array!r} is not a number, an array or a symbolic value.",
             declared_at=user_location(),
+            expected="real, integer or boolean numbers",
+            got=type(array).__name__,
             remedy="Pass numbers, numpy arrays or values of the model.",
         ) from error
     stored = item.item() if item.ndim == 0 else Frozen(item)

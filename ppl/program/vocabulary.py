@@ -18,6 +18,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from .values import DType, Shape, Value
 
 Infer = Callable[[tuple[Value, ...], dict[str, Any]], tuple[Shape, DType]]
@@ -388,12 +390,21 @@ def _index(values: tuple[Value, ...], attrs: dict[str, Any]) -> tuple[Shape, DTy
     return tuple(shape), values[0].dtype
 
 
+def _check_range(index: np.ndarray, size: int) -> None:
+    # JAX would take the nearest row instead, without a word.
+    outside = index[(index < -size) | (index >= size)]
+    if outside.size:
+        raise ValueError(f"index {outside.flat[0]} is out of range for an axis of size {size}")
+
+
 def _take(values: tuple[Value, ...], attrs: dict[str, Any]) -> tuple[Shape, DType]:
     table, index = values
     if not table.shape:
         raise ValueError("a scalar cannot be indexed")
     if index.dtype != "int":
         raise ValueError(f"an index must be an integer, not of dtype {index.dtype}")
+    if index.op == "const":
+        _check_range(np.asarray(index.attrs[0][1].array if index.shape else index.attrs[0][1]), table.shape[0])
     return index.shape + table.shape[1:], table.dtype
 
 

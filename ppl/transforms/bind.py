@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from ppl.errors import DataError, ShapeError, UnknownNameError, nearest
+from ppl.errors import DataError, PlateError, ShapeError, UnknownNameError, nearest, user_location
 from ppl.language.arrays import to_numpy
+from ppl.program.check import check_indices
 from ppl.program.distributions import Distribution
 from ppl.program.program import Program
 from ppl.program.statements import Deterministic, Factor, Input, Param, Sample, Statement
@@ -39,11 +40,20 @@ def bind(program: Program, inputs: Mapping[str, Any]) -> Program:
     arrays: dict[str, np.ndarray] = {}
     for name, item in inputs.items():
         if name not in known:
-            raise UnknownNameError(f"there is no input {name!r}.", model=program.name, remedy=nearest(name, known))
+            raise UnknownNameError(
+                f"there is no input {name!r}.",
+                model=program.name,
+                declared_at=user_location(),
+                expected=f"one of {list(known)}",
+                got=repr(name),
+                remedy=nearest(name, known),
+            )
         arrays[name] = _check_input(program, known[name], to_numpy(item, name))
     shapes = {name: arrays[name].shape if name in arrays else i.shape for name, i in known.items()}
     sizes = _plate_sizes(program, shapes)
-    return _Rebuilder(program, shapes, sizes).program(arrays)
+    rebuilt = _Rebuilder(program, shapes, sizes).program(arrays)
+    check_indices(rebuilt)
+    return rebuilt
 
 
 def _check_input(program: Program, known: Input, array: np.ndarray) -> np.ndarray:
@@ -51,12 +61,19 @@ def _check_input(program: Program, known: Input, array: np.ndarray) -> np.ndarra
         raise ShapeError(
             f"input {known.name!r} has another number of axes.",
             model=program.name,
+            declared_at=user_location(),
             expected=f"{len(known.shape)} axes, as in {known.shape}",
             got=f"shape {array.shape}",
+            remedy="Only the lengths of plates may change; for anything else call the model.",
         )
     if known.dtype != "float" and dtype_kind(array.dtype) == "float":
         raise DataError(
-            f"input {known.name!r} holds real numbers, but the model uses it as {known.dtype}.", model=program.name
+            f"input {known.name!r} holds real numbers, but the model uses it as {known.dtype}.",
+            model=program.name,
+            declared_at=user_location(),
+            expected=f"dtype {known.dtype}",
+            got=f"dtype {array.dtype}",
+            remedy="Convert it with .astype, or call the model with the new input.",
         )
     return array.astype(float) if known.dtype == "float" and array.dtype.kind != "f" else array
 
@@ -77,7 +94,20 @@ def _plate_sizes(program: Program, shapes: Mapping[str, tuple[int, ...]]) -> dic
                 f"the inputs of plate {statement.name!r} have different lengths {sorted(found)}.",
                 model=program.name,
                 declared_at=statement.location,
+                plate=str(statement.plate),
+                expected="one length",
+                got=f"{sorted(found)}",
                 remedy="Bind all inputs that the plate maps over together.",
+            )
+        if 0 in found:
+            raise PlateError(
+                f"plate {statement.name!r} has size 0.",
+                model=program.name,
+                declared_at=statement.location,
+                plate=str(statement.plate),
+                expected="a positive number of elements",
+                got="0",
+                remedy="Check that its input has rows.",
             )
         sizes[statement.name] = found.pop()
     return sizes
@@ -123,7 +153,10 @@ class _Rebuilder:
                 raise ShapeError(
                     f"the new inputs do not fit the model: {node.op}: {error}.",
                     model=self.old.name,
-                    remedy="Only the lengths of plates may change.",
+                    declared_at=user_location(),
+                    expected="the event axes that the model was called with",
+                    got=", ".join(f"{n} of shape {x}" for n, x in self.shapes.items()),
+                    remedy="Only the lengths of plates may change; for anything else call the model.",
                 ) from error
         return Value(node.op, args, attrs, plates, shape, node.dtype, node.hint)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ppl.errors import DataError, DtypeError, ModelError, ShapeError, SupportError
+from ppl.errors import DataError, DtypeError, ModelError, ShapeError, SupportError, user_location
 from ppl.language.arrays import to_numpy
 from ppl.program.ops import element
 from ppl.program.program import Program
@@ -31,14 +31,27 @@ def do(program: Program, values: Mapping[str, Any]) -> Program:
     inputs, data = list(program.inputs), dict(program.data)
     replaced: dict[str, Deterministic] = {}
     for name, item in values.items():
+        if name in {i.name for i in program.inputs}:
+            raise ModelError(
+                f"{name!r} is an input; only sites can be intervened on.",
+                site=name,
+                model=program.name,
+                declared_at=user_location(),
+                expected=f"one of {[*program.sites, *program.deterministics]}",
+                got="an input",
+                remedy="Inputs are given when the model is called, or by .bind.",
+            )
         statement = program.statement(name)
         if not isinstance(statement, (Sample, Deterministic)):
-            kinds: dict[type, str] = {Param: "a parameter", Factor: "a factor"}
-            what = kinds.get(type(statement), "a network")
+            what = {Param: "a parameter", Factor: "a factor"}.get(type(statement), "a network")
             raise ModelError(
                 f"{name!r} is {what}; only sites can be intervened on.",
+                site=name,
                 model=program.name,
                 declared_at=statement.location,
+                expected=f"one of {[*program.sites, *program.deterministics]}",
+                got=what,
+                remedy="Set what ppl.sample or ppl.deterministic declares.",
             )
         _refuse_ambiguous(program, name)
         expression = _expression(program, statement, item, inputs, data)
@@ -58,6 +71,8 @@ def _refuse_ambiguous(program: Program, name: str) -> None:
             site=name,
             model=program.name,
             declared_at=program.by_name[name].location,
+            expected="no observed site downstream",
+            got=f"{downstream}",
             remedy=(
                 f"Data recorded under the intervention: program.do({name}=...).observe({downstream[0]}=...). "
                 "What would have happened to these very units is a counterfactual, which this version does not have."
@@ -73,12 +88,24 @@ def _expression(
     sizes = tuple(p.size for p in statement.plates)
     facts: dict[str, Any] = {"site": statement.name, "model": program.name, "declared_at": statement.location}
     if array.dtype.kind == "f" and not np.all(np.isfinite(array)):
-        raise DataError("the value to set is not finite.", **facts)
+        raise DataError(
+            "the value to set is not finite.",
+            **facts,
+            expected="finite numbers",
+            got=np.array2string(array, threshold=6),
+            remedy="Set it to a number.",
+        )
     if target.dtype == "float":
         array = array.astype(float)
     elif array.dtype.kind == "f":
         if not np.all(np.mod(array, 1) == 0):
-            raise DtypeError("it is discrete and cannot be set to a fraction.", **facts, got=str(item))
+            raise DtypeError(
+                "it is discrete and cannot be set to a fraction.",
+                **facts,
+                expected="whole numbers",
+                got=np.array2string(array, threshold=6),
+                remedy="Set it to integers or booleans.",
+            )
         array = array.astype(np.int64)
     if array.dtype.kind == "b" and target.dtype == "int":
         array = array.astype(np.int64)
@@ -90,6 +117,7 @@ def _expression(
                 **facts,
                 expected=f"values in {statement.dist.support}",
                 got=np.array2string(array, threshold=6),
+                remedy="Set it to a value that the site could take.",
             )
     if array.shape == () or array.shape == target.shape:
         return constant(np.broadcast_to(array, target.shape) if target.shape else array)
@@ -97,8 +125,9 @@ def _expression(
         raise ShapeError(
             "the value to set fits neither one element nor all of them.",
             **facts,
-            expected=f"shape (), {target.shape} or {sizes + target.shape}",
+            expected=" or ".join(f"shape {x}" for x in dict.fromkeys([(), target.shape, sizes + target.shape])),
             got=f"shape {array.shape}",
+            remedy="One value for all elements has the event shape; one for each has the plates in front.",
         )
     source = Input(f"do.{statement.name}", array.shape, dtype_kind(array.dtype))
     inputs.append(source)

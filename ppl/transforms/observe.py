@@ -8,9 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from ppl.errors import DataError, DtypeError, ShapeError, SupportError, UnknownNameError, nearest
+from ppl.errors import (
+    DataError,
+    DtypeError,
+    PPLError,
+    ShapeError,
+    SupportError,
+    UnknownNameError,
+    nearest,
+    user_location,
+)
 from ppl.language.arrays import to_numpy
-from ppl.program.printing import distribution_text
+from ppl.program.printing import distribution_text, expression
 from ppl.program.program import Program
 from ppl.program.statements import Deterministic, Sample
 
@@ -42,35 +51,19 @@ def observe(program: Program, data: Mapping[str, Any]) -> Program:
 def check_data(program: Program, name: str, item: Any) -> np.ndarray:
     """The data of one site as an array, after every check that needs no random numbers."""
     statement = program.by_name.get(name)
-    if isinstance(statement, Deterministic):
-        raise DataError(
-            "it is computed from other sites, so it cannot be observed here.",
-            site=name,
-            model=program.name,
-            declared_at=statement.location,
-            remedy="Make it a random site with measurement noise, or use .do to set it.",
-        )
     if not isinstance(statement, Sample):
-        raise UnknownNameError(
-            f"there is no random site {name!r} to observe.", model=program.name, remedy=nearest(name, program.sites)
-        )
+        raise _not_observable(program, name)
     array = to_numpy(item, name)
-    facts: dict[str, Any] = {"site": name, "model": program.name, "declared_at": statement.location}
     sizes = tuple(p.size for p in statement.plates)
-    event = statement.dist.event_shape
     plate = ", ".join(f"{p.name} ({p.size} rows)" for p in statement.plates) or None
-    if array.shape != sizes + event:
-        got_event = array.shape[len(sizes) :] if array.shape[: len(sizes)] == sizes else None
-        where = f"event shape {event}" if not sizes else f"event shape {event} in each row"
-        raise ShapeError(
-            f"the distribution has {where}, the data has "
-            + (f"{got_event}." if got_event is not None else f"shape {array.shape}."),
-            **facts,
-            plate=plate,
-            expected=f"shape {sizes + event}, from {distribution_text(statement.dist)}",
-            got=f"shape {array.shape}, from data {name!r}",
-            remedy="Plates come first, outermost in front, then the event. Reshape the data or change the model.",
-        )
+    facts: dict[str, Any] = {
+        "site": name,
+        "model": program.name,
+        "declared_at": statement.location,
+        "plate": plate,
+    }
+    if array.shape != sizes + statement.dist.event_shape:
+        raise _shape_error(statement, array, facts)
     kind = statement.dist.dtype
     if kind == "float" and array.dtype.kind in "iub":
         raise DtypeError(
@@ -85,8 +78,8 @@ def check_data(program: Program, name: str, item: Any) -> np.ndarray:
         raise DataError(
             f"its data holds {len(bad)} numbers that are NaN or infinite.",
             **facts,
-            plate=plate,
-            got=f"first at index {tuple(int(i) for i in bad[0])}",
+            expected="finite numbers",
+            got=f"{array[tuple(bad[0])]}, first at index {tuple(int(i) for i in bad[0])}",
             remedy="Leave these rows out, or fill them in; a distribution's .mask leaves elements out of the density.",
         )
     if kind != "float" and array.dtype.kind == "f":
@@ -103,6 +96,74 @@ def check_data(program: Program, name: str, item: Any) -> np.ndarray:
         array = array.astype(np.int64) if array.size <= LARGEST_COPY else array
     check_support(statement, array, facts)
     return array
+
+
+def _not_observable(program: Program, name: str) -> PPLError:
+    statement = program.by_name.get(name)
+    inputs, plates = {i.name for i in program.inputs}, {p.name: p for p in program.plates}
+    facts: dict[str, Any] = {"model": program.name, "expected": f"one of {list(program.sites)}"}
+    if isinstance(statement, Deterministic):
+        how = "it was set by `do`" if statement.intervened else "it is computed from other sites"
+        return DataError(
+            f"{how}, so it cannot be observed here.",
+            site=name,
+            declared_at=statement.location,
+            got="a value that `do` fixed" if statement.intervened else "a deterministic value",
+            remedy="Take it out of one of them: what is set needs no data." if statement.intervened else _NOISE,
+            **facts,
+        )
+    what = type(statement).__name__.lower() if statement is not None else ""
+    what = what or ("input" if name in inputs else "plate" if name in plates else "")
+    if not what:
+        return UnknownNameError(
+            f"there is no random site {name!r} to observe.",
+            declared_at=user_location(),
+            got=repr(name),
+            remedy=nearest(name, program.sites),
+            **facts,
+        )
+    at = statement.location if statement is not None else plates[name].location if name in plates else user_location()
+    remedy = "Inputs are given when the model is called, or by .bind." if what == "input" else _ONLY_SITES
+    return DataError(
+        f"{name!r} is a{'n' if what == 'input' else ''} {what}; only random sites can be observed.",
+        site=name,
+        declared_at=at,
+        got=f"a{'n' if what == 'input' else ''} {what}",
+        remedy=remedy,
+        **facts,
+    )
+
+
+_NOISE = "Make it a random site with measurement noise, or use .do to set it."
+_ONLY_SITES = "Data belongs to what ppl.sample declares."
+
+
+def _shape_error(statement: Sample, array: np.ndarray, facts: Mapping[str, Any]) -> ShapeError:
+    name, event = statement.name, statement.dist.event_shape
+    sizes = tuple(p.size for p in statement.plates)
+    if array.shape[: len(sizes)] != sizes:
+        axes = ", ".join(str(p) for p in statement.plates)
+        return ShapeError(
+            f"the data has shape {array.shape}, which does not fit its plates and event.",
+            **facts,
+            expected=f"shape {sizes + event}: {axes}, then event shape {event}",
+            got=f"shape {array.shape}, from data {name!r}",
+            remedy="Plates come first, outermost in front, then the event. For other rows call the model with them.",
+        )
+    got, each = array.shape[len(sizes) :], " per row" if sizes else ""
+    # The parameters that made the event shape what it is.
+    makers = [v for v in statement.dist.params.values() if v.op != "const" and v.shape[: len(event)] == event and event]
+    source = f"`{expression(makers[0])}`" if len(makers) == 1 else distribution_text(statement.dist)
+    remedy = "Reshape the data, or change the distribution's parameters."
+    if len(makers) == 1 and makers[0].op == "network" and len(event) == len(got) == 1:
+        remedy = f"Give the {makers[0].attr('name')} {got[0]} outputs, or reshape the data."
+    return ShapeError(
+        f"the distribution has event shape {event}, the data has {got}.",
+        **facts,
+        expected=f"{event}{each}, from {source}",
+        got=f"{got}{each}, from data {name!r} of shape {array.shape}",
+        remedy=remedy,
+    )
 
 
 def check_support(statement: Sample, array: np.ndarray, facts: dict[str, Any]) -> None:

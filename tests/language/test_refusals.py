@@ -47,6 +47,14 @@ def counts(size: int = 4):
         ppl.sample("n", dist.Poisson(total))
 
 
+@ppl.model
+def grouped(group):
+    with ppl.plate("groups", size=3):
+        level = normal("level")
+    with ppl.plate("rows", group) as g:
+        ppl.sample("y", dist.Normal(level[g], 1.0))
+
+
 def model(body):
     """Trace a model without inputs."""
     body.__name__ = "small"
@@ -215,6 +223,16 @@ REFUSED = {
         "contracts 3 with 2",
     ),
     "index out of range": (lambda: model(lambda: normal("a", (3,))[3]), ShapeError, "index 3 is out of range"),
+    "site named like a plate": (
+        lambda: model(plate("a", size=3)),
+        NameClashError,
+        "a plate and a statement share this name",
+    ),
+    "index outside its table": (
+        lambda: grouped(np.array([0, 1, 7])),
+        DataError,
+        r"site 'y'.*picks row 7 of a table of 3 by input 'group'(.*\n)*.*integers from 0 to 2",
+    ),
     # data
     "data of the wrong event shape": (
         lambda: regression(ROWS).observe(y=np.zeros((5, 2))),

@@ -8,6 +8,7 @@ import ppl
 from ppl import models
 from ppl.backend.compiled import get_backend
 from ppl.inference import ELBO, SVI, Adam, AutoDelta, Schedule
+from ppl.inference.choose import choose
 from ppl.inference.draws import guide_draws
 from ppl.models import linear_gaussian_log_evidence, ppca_maximum_likelihood
 from tests.budget import sigmas
@@ -81,6 +82,12 @@ def test_the_marginal_form_is_fitted_by_maximum_likelihood(backend: str) -> None
         assert posterior.log_p is not None
         # Of about 2800 nats: what the optimiser may leave, and what rounding to float32 may add.
         assert expected - 0.05 < posterior.log_p[0, 0] < expected + 0.01
+
+
+def test_without_latents_the_chosen_method_is_maximum_likelihood() -> None:
+    method, reason = choose(CASES["marginal_ppca"]())
+    assert method.guide == AutoDelta()
+    assert "maximum likelihood" in reason
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

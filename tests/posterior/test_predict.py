@@ -159,7 +159,7 @@ def test_inputs_that_disagree():
 
 def test_groups_that_were_not_in_the_fit():
     inputs = {"X": np.zeros((2, 2)), "group": np.array([0, 3])}
-    with pytest.raises(DataError, match="input 'group' points at row 3 of a table of 3"):
+    with pytest.raises(DataError, match="picks row 3 of a table of 3 by input 'group'"):
         regression_fit(draws=3).predict(inputs)
 
 

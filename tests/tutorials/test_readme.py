@@ -88,7 +88,7 @@ def test_opening_example_at_two_thousand_steps(workshop: Path) -> None:
     assert isinstance(posterior, ppl.Posterior)
     assert posterior.diagnostics["steps"] == 2000
     objective = posterior.diagnostics["objective"] / 1797
-    # Nats an image: 64 fair coins would cost 44, and the ten thousandth part of that is no rounding error.
+    # Nats an image: 64 fair coins would have -44.
     assert objective[-100:].mean() > -20.0 > objective[:10].mean()
 
 

@@ -248,6 +248,7 @@ class LKJCholesky(Distribution):
     """
 
     parameters: ClassVar[dict[str, Support]] = {"concentration": positive}
+    positional = 0
     event_rank = 2
 
     def __init__(self, dimension: Any, concentration: Any = 1.0) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ppl.errors import ModelError, PlateError, ShapeError, UnknownNameError, nearest, user_location
+from ppl.errors import ModelError, PlateError, ScopeError, ShapeError, UnknownNameError, nearest, user_location
 from ppl.language.trace import Trace, current
 from ppl.program.distributions import Distribution
 from ppl.program.networks import ACTIVATIONS, ForeignModule, Layer, NetworkSpec, Weight, apply_network
@@ -35,7 +35,15 @@ class NetworkValue:
         if self.spec.foreign is None and not (self.spec.layers and self.spec.layers[0].kind == "embedding"):
             value = to_float(value)
         statement = trace.statements.get(self.spec.name)
-        assert isinstance(statement, Network)
+        if not isinstance(statement, Network) or statement.spec is not self.spec:
+            raise ScopeError(
+                f"network {self.spec.name!r} is not declared in this model.",
+                model=trace.model,
+                declared_at=user_location(),
+                expected=f"one of {[n for n, s in trace.statements.items() if isinstance(s, Network)]}",
+                got=f"{self.spec.name!r}, of another model or a part of a Sequential",
+                remedy="Declare the network in this model; model and guide share weights through equal names.",
+            )
         if self.spec.foreign is not None:
             shape: Shape = self.spec.out_shape or ()
         else:
@@ -78,6 +86,9 @@ def _declare(spec: NetworkSpec, prior: Distribution | None) -> NetworkValue:
             f"network {spec.name!r} with random weights stands inside plate {trace.open[-1].name!r}.",
             model=trace.model,
             declared_at=at,
+            plate=str(trace.open[-1]),
+            expected="no open plate",
+            got=str(trace.open[-1]),
             remedy="Declare it before the plate: its weights are shared by all elements.",
         )
     if not isinstance(prior, Distribution) or prior.event_shape != () or spec.foreign is not None:
@@ -87,6 +98,7 @@ def _declare(spec: NetworkSpec, prior: Distribution | None) -> NetworkValue:
             declared_at=at,
             expected="a distribution over numbers, such as dist.Normal(0, 1)",
             got=repr(prior),
+            remedy="The prior is repeated for each weight; for other priors declare the weights with ppl.sample.",
         )
     for name, weight in spec.weights.items():
         trace.declare(Sample(name, (), at, prior.expand(weight.shape)))
@@ -105,7 +117,11 @@ def _single(name: str, layer: Layer, text: str, prior: Distribution | None) -> N
 def _activation(name: str) -> str:
     if name not in ACTIVATIONS:
         raise UnknownNameError(
-            f"there is no activation {name!r}.", declared_at=user_location(), remedy=nearest(name, ACTIVATIONS)
+            f"there is no activation {name!r}.",
+            declared_at=user_location(),
+            expected="a name of an activation",
+            got=repr(name),
+            remedy=nearest(name, ACTIVATIONS),
         )
     return name
 
@@ -114,7 +130,11 @@ def _positive(name: str, **sizes: int) -> None:
     for what, size in sizes.items():
         if not isinstance(size, int) or isinstance(size, bool) or size < 1:
             raise ShapeError(
-                f"network {name!r}: {what} must be a positive integer.", declared_at=user_location(), got=repr(size)
+                f"network {name!r}: {what} must be a positive integer.",
+                declared_at=user_location(),
+                expected="at least 1",
+                got=repr(size),
+                remedy="Sizes are known when the model is declared: take them from shapes or settings.",
             )
 
 
@@ -164,7 +184,9 @@ def MLP(
         raise ShapeError(
             f"network {name!r}: an MLP needs at least an input and an output size.",
             declared_at=user_location(),
+            expected="[inputs, ..., outputs]",
             got=f"{list(sizes)}",
+            remedy=f'Write nn.MLP("{name}", [inputs, hidden, outputs]).',
         )
     _positive(name, **{f"sizes[{i}]": s for i, s in enumerate(sizes)})
     layers: list[Layer] = []
@@ -336,6 +358,8 @@ def Sequential(
                 model=trace.model,
                 declared_at=user_location(),
                 expected="networks of ppl.nn, names of activations, nn.Reshape, nn.Flatten",
+                got=type(part).__name__,
+                remedy="Apply your own module before or after the Sequential.",
             )
     return _declare(NetworkSpec(name, tuple(layers), f"Sequential([{', '.join(texts)}])"), prior)
 
@@ -359,7 +383,13 @@ def module(
     """
     shape = (out_shape,) if isinstance(out_shape, int) else tuple(out_shape)
     if torch is None and jax is None:
-        raise ModelError(f"nn.module({name!r}) needs a factory for at least one backend.", declared_at=user_location())
+        raise ModelError(
+            f"nn.module({name!r}) needs a factory for at least one backend.",
+            declared_at=user_location(),
+            expected="torch=, jax= or both",
+            got="neither",
+            remedy="Pass a function that makes the module.",
+        )
     foreign = ForeignModule(torch, jax, _qualified(torch), _qualified(jax))
     return _declare(NetworkSpec(name, (), f"module({name!r})", shape, foreign), None)
 
