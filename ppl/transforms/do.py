@@ -43,7 +43,8 @@ def do(program: Program, values: Mapping[str, Any]) -> Program:
             )
         statement = program.statement(name)
         if not isinstance(statement, (Sample, Deterministic)):
-            what = {Param: "a parameter", Factor: "a factor"}.get(type(statement), "a network")
+            kinds: dict[type, str] = {Param: "a parameter", Factor: "a factor"}
+            what = kinds.get(type(statement), "a network")
             raise ModelError(
                 f"{name!r} is {what}; only sites can be intervened on.",
                 site=name,
