@@ -160,5 +160,5 @@ def test_positions_count_from_the_innermost_plate(nests: tuple[str, ...], expect
 
 @pytest.mark.parametrize("nests", [("ab", "ba"), ("ab", "bc", "ca")])
 def test_plates_nested_in_both_orders_have_no_position(nests: tuple[str, ...]):
-    with pytest.raises(PlateError, match="(?s)nested in both orders.*in one order everywhere"):
+    with pytest.raises(PlateError, match=r"(?s)nested in both orders.*in one order everywhere"):
         positions(*nests)
