@@ -10,7 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from ppl.errors import DataError, DtypeError, ShapeError, UnknownNameError, UnsupportedByBackend, nearest
+from ppl.errors import (
+    DataError,
+    DtypeError,
+    Location,
+    ShapeError,
+    UnknownNameError,
+    UnsupportedByBackend,
+    nearest,
+    user_location,
+)
 from ppl.program.ops import apply
 from ppl.program.program import Program
 from ppl.program.statements import Deterministic, Sample
@@ -61,7 +70,13 @@ def compile(program: Program, backend: str = "numpyro", *, precision: str = "flo
         DtypeError: data that the precision cannot hold.
     """
     if precision not in PRECISIONS:
-        raise UnknownNameError(f"there is no precision {precision!r}.", remedy=nearest(str(precision), PRECISIONS))
+        raise UnknownNameError(
+            f"there is no precision {precision!r}.",
+            declared_at=user_location(),
+            expected=f"one of {PRECISIONS}",
+            got=repr(precision),
+            remedy=nearest(str(precision), PRECISIONS),
+        )
     return Compiled(program, get_backend(backend), precision, seed)
 
 
@@ -138,6 +153,9 @@ class Compiled:
             raise DataError(
                 f"input {name!r} has no values.",
                 model=self.program.name,
+                declared_at=user_location(),
+                expected="an array",
+                got="a ppl.spec, which has a shape only",
                 remedy=f"Bind them: program.bind({name}=array), or call the model with an array instead of ppl.spec.",
             )
         item = source[name]
@@ -145,7 +163,8 @@ class Compiled:
         key = (id(item), kind)
         if key not in self._arrays:
             if kind == "float" and self.precision == "float32" and isinstance(item, np.ndarray):
-                check_precision(item, name, self.program.name)
+                statement = self.program.by_name.get(name)
+                check_precision(item, name, self.program.name, statement.location if statement else user_location())
             self._arrays[key] = item, self.backend.array(item, kind, self.precision)
         return self._arrays[key][1]
 
@@ -156,7 +175,12 @@ class Compiled:
         if unknown:
             name = min(unknown)
             raise UnknownNameError(
-                f"there is no parameter {name!r}.", model=self.program.name, remedy=nearest(name, self.params)
+                f"there is no parameter {name!r}.",
+                model=self.program.name,
+                declared_at=user_location(),
+                expected=f"one of {list(self.params)}",
+                got=repr(name),
+                remedy=nearest(name, self.params),
             )
         return {k: self.backend.array(v, "float", self.precision) for k, v in given.items()}
 
@@ -169,6 +193,9 @@ class Compiled:
                 raise UnknownNameError(
                     f"there is no random site {name!r}.",
                     model=self.program.name,
+                    declared_at=user_location(),
+                    expected=f"one of {list(self.program.sites)}",
+                    got=repr(name),
                     remedy=nearest(name, self.program.sites),
                 )
             array = self.backend.array(item, site.dist.dtype, self.precision)
@@ -178,8 +205,10 @@ class Compiled:
                     "its values have the wrong shape.",
                     site=name,
                     model=self.program.name,
+                    declared_at=site.location,
                     expected=f"any leading axes, then {wanted}",
                     got=str(tuple(array.shape)),
+                    remedy="Draws come first, then plates (outermost in front), then the event.",
                 )
             out[name] = array
         return out
@@ -229,7 +258,15 @@ class Compiled:
         """
         missing = [n for n in self.program.latents if n not in values]
         if missing:
-            raise DataError(f"the value of latent {missing[0]!r} is missing.", model=self.program.name)
+            raise DataError(
+                f"the value of latent {missing[0]!r} is missing.",
+                site=missing[0],
+                model=self.program.name,
+                declared_at=self.program.sites[missing[0]].location,
+                expected=f"values of {list(self.program.latents)}",
+                got=f"values of {list(values)}",
+                remedy="Give every latent site a value; simulate(...) draws them.",
+            )
         emitted, function = self._density(frozenset(self.program.observed) - set(values))
         terms = function(self.param_arrays(params), self.value_arrays(values), self.bind(emitted, data), {})
         if by_site:
@@ -319,7 +356,8 @@ class Compiled:
         Raises:
             UnsupportedByBackend: `noise` was given, but a site has no noise form.
         """
-        given = frozenset(values or {})
+        fixed = self.value_arrays(values or {})
+        given = frozenset(fixed)
         from_data = frozenset(self.program.observed) if observed else frozenset()
         emitted, function, specs = self._simulator(given | from_data, from_data - given)
         shapes = self.noise_shapes(specs, shape, {})
@@ -336,9 +374,7 @@ class Compiled:
                     site=keyed[0].site,
                 )
             arrays = {s.name: self.backend.array(noise[s.name], "float", self.precision) for s in specs}
-        result = function(
-            self.param_arrays(params), self.value_arrays(values or {}), self.bind(emitted, data), arrays, lead=shape
-        )
+        result = function(self.param_arrays(params), fixed, self.bind(emitted, data), arrays, lead=shape)
         return {name: self._spread(name, array, shape) for name, array in result.items()}
 
     def _spread(self, name: str, array: Array, shape: tuple[int, ...]) -> Array:
@@ -351,7 +387,7 @@ class Compiled:
         return self.backend.array(np.broadcast_to(self.backend.to_numpy(array), full), kind, self.precision)
 
 
-def check_precision(array: np.ndarray, name: str, model: str) -> None:
+def check_precision(array: np.ndarray, name: str, model: str, location: Location | None = None) -> None:
     """Refuse real data that float32 would falsify.
 
     Raises:
@@ -370,6 +406,7 @@ def check_precision(array: np.ndarray, name: str, model: str) -> None:
         raise DtypeError(
             f"{name!r} is float64, and float32 cannot hold it.",
             model=model,
+            declared_at=location,
             expected="numbers whose differences survive rounding to float32",
             got=f"numbers up to {np.max(np.abs(array[finite])):.6g} with standard deviation {spread:.3g}",
             remedy='Pass precision="float64", or centre and scale the data.',

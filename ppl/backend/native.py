@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import keyword
 from collections import Counter
-from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from ppl.errors import UnknownNameError, UnsupportedByBackend, nearest
+from ppl.errors import UnknownNameError, UnsupportedByBackend, nearest, user_location
 from ppl.program.distributions import Distribution
 from ppl.program.networks import NetworkSpec
 from ppl.program.ops import to_float
@@ -25,6 +23,7 @@ from ppl.transforms.density import Resolver
 from .families import Library, native_text
 from .layout import Layout, alignment, frame_of, index_text, merge, plate_positions
 from .lowering import Lowering, identifier, text_of
+from .native_names import RESERVED, network_variables, variable_names
 from .native_networks import equinox_network, layer_inputs, mapped_axes, torch_network
 from .pieces import Piece
 from .spelling import ATOM, JAX, TORCH
@@ -68,7 +67,13 @@ def check_backend(name: str) -> Library:
         UnknownNameError: there is no such backend.
     """
     if name not in BACKENDS:
-        raise UnknownNameError(f"there is no backend {name!r}.", remedy=nearest(str(name), BACKENDS))
+        raise UnknownNameError(
+            f"there is no backend {name!r}.",
+            declared_at=user_location(),
+            expected=f"one of {BACKENDS}",
+            got=repr(name),
+            remedy=nearest(str(name), BACKENDS),
+        )
     return "pyro" if name == "pyro" else "numpyro"
 
 
@@ -85,57 +90,6 @@ def native_source(program: Program, backend: str, function: str | None = None) -
         UnsupportedByBackend: the library lacks something the program uses.
     """
     return NativeEmitter(program, check_backend(backend)).source(function or "model")
-
-
-# Names that emitted code has a use for already.
-RESERVED = frozenset(
-    [
-        *keyword.kwlist,
-        "F",
-        "dist",
-        "eqx",
-        "eqx_module",
-        "jax",
-        "jnp",
-        "jsp",
-        "model",
-        "networks",
-        "numpyro",
-        "pyro",
-        "runtime",
-        "torch",
-    ]
-)
-
-
-def network_variables(program: Program) -> dict[str, str]:
-    """The variable in which the native module keeps each network, by the network's name."""
-    used = set(RESERVED)
-    return {name: fresh(f"{identifier(name)}_network", used) for name in program.networks}
-
-
-def variable_names(program: Program) -> dict[str, str]:
-    """The variable of each input and statement in the native model, by name; arguments are called the same."""
-    used = set(RESERVED) | set(network_variables(program).values())
-    return {name: fresh(identifier(name), used) for name in (*(i.name for i in program.inputs), *program.by_name)}
-
-
-def native_values(program: Program, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Values of sites in the shape the libraries give them: an axis of size one for each plate further in.
-
-    Args:
-        program: a model or guide.
-        values: one draw of each site, shape (plates..., event...).
-    """
-    positions = plate_positions(program)
-    out: dict[str, np.ndarray] = {}
-    for name, item in values.items():
-        frame = frame_of(program.sites[name].plates, positions)
-        array = np.asarray(item)
-        out[name] = array.reshape(
-            tuple(1 if p is None else p.size for p in frame) + program.sites[name].dist.event_shape
-        )
-    return out
 
 
 class NativeEmitter:

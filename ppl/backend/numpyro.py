@@ -23,7 +23,7 @@ from ppl.program.statements import Network
 
 from .emit import Emitted, execute
 from .jax_runtime import leaf_name
-from .native import native_values, network_variables, variable_names
+from .native_names import native_values, network_variables, variable_names
 from .protocol import Arrays, NoiseShape, NUTSResult, NUTSSettings, OptimizerSpec
 from .spelling import JAX, Spelling
 

@@ -19,7 +19,7 @@ from ppl.program.networks import NetworkSpec
 from ppl.program.program import Program
 
 from .emit import Emitted, execute
-from .native import native_values, network_variables, variable_names
+from .native_names import native_values, network_variables, variable_names
 from .protocol import Arrays, NoiseShape, NUTSResult, NUTSSettings, OptimizerSpec
 from .spelling import TORCH, Spelling
 from .torch_optimization import TorchOptimization

@@ -14,7 +14,7 @@ from ppl.program.distributions import Distribution
 from ppl.program.ops import in_scope, to_float
 from ppl.program.statements import Deterministic, Factor, Param, Sample
 from ppl.program.supports import Support, real
-from ppl.program.values import Frozen, Value, lift
+from ppl.program.values import Frozen, Shape, Value, lift
 
 from .trace import Trace, current
 
@@ -25,10 +25,24 @@ def _name(name: Any, what: str, trace: Trace) -> str:
             f"ppl.{what} needs a name first.",
             model=trace.model,
             declared_at=user_location(),
+            expected="a string",
             got=repr(name),
             remedy=f'Write ppl.{what}("name", ...).',
         )
     return name
+
+
+def _check_dims(name: str, dims: tuple[str, ...], shape: Shape, trace: Trace) -> None:
+    if dims and (len(dims) != len(shape) or len(set(dims)) != len(dims)):
+        raise ShapeError(
+            f"{len(dims)} names for {len(shape)} event axes.",
+            site=name,
+            model=trace.model,
+            declared_at=user_location(),
+            expected=f"{len(shape)} different names, for event shape {shape}",
+            got=repr(dims),
+            remedy="Name each event axis once; plates have their names already.",
+        )
 
 
 def sample(name: str, dist: Distribution, *, dims: tuple[str, ...] = (), auxiliary: bool = False) -> Value:
@@ -55,13 +69,11 @@ def sample(name: str, dist: Distribution, *, dims: tuple[str, ...] = (), auxilia
             site=_name(name, "sample", trace),
             model=trace.model,
             declared_at=at,
-            got=f"{type(dist).__name__}",
+            expected="a distribution",
+            got=repr(dist),
             remedy="Use a family of ppl.dist; a computed value is ppl.deterministic(name, value).",
         )
-    if dims and len(dims) != len(dist.event_shape):
-        raise ShapeError(
-            f"{len(dims)} names for {len(dist.event_shape)} event axes.", site=name, model=trace.model, declared_at=at
-        )
+    _check_dims(name, dims, dist.event_shape, trace)
     trace.harvest()
     inside = dist.substitute(in_scope)
     statement = Sample(_name(name, "sample", trace), trace.open, at, inside, False, auxiliary, tuple(dims))
@@ -80,6 +92,7 @@ def deterministic(name: str, value: Any, *, dims: tuple[str, ...] = ()) -> Value
     trace = current(f"ppl.deterministic({name!r})")
     trace.harvest()
     expression = in_scope(lift(value))
+    _check_dims(name, dims, expression.shape, trace)
     statement = Deterministic(
         _name(name, "deterministic", trace), trace.open, user_location(), expression, False, tuple(dims)
     )
@@ -138,12 +151,21 @@ def param(name: str, init: Any, *, support: Support = real) -> Value:
             site=_name(name, "param", trace),
             model=trace.model,
             declared_at=at,
+            expected="a number or an array",
+            got=repr(init),
             remedy="Give it numbers, and add the value to the parameter where it is used.",
         )
+    _check_param_support(name, support, trace)
     array = np.asarray(init)
     if array.dtype.kind not in "fiu":
         raise DtypeError(
-            "a parameter is real.", site=name, model=trace.model, declared_at=at, got=f"dtype {array.dtype}"
+            "a parameter is real.",
+            site=name,
+            model=trace.model,
+            declared_at=at,
+            expected="real numbers",
+            got=f"{init!r} of dtype {array.dtype}",
+            remedy="Start it from numbers.",
         )
     array = array.astype(float)
     inside = support.contains(array)
@@ -154,8 +176,24 @@ def param(name: str, init: Any, *, support: Support = real) -> Value:
             model=trace.model,
             declared_at=at,
             expected=str(support),
-            got=str(array.tolist()),
+            got=np.array2string(array, threshold=6),
+            remedy="Start it inside, away from the bounds.",
         )
     statement = Param(_name(name, "param", trace), trace.open, at, Frozen(array), support)
     trace.declare(statement)
     return statement.value
+
+
+def _check_param_support(name: str, support: Any, trace: Trace) -> None:
+    fixed = isinstance(support, Support) and all(b.op == "const" for b in support.bounds)
+    if fixed and not support.discrete:
+        return
+    raise SupportError(
+        "a parameter cannot be kept there.",
+        site=name,
+        model=trace.model,
+        declared_at=user_location(),
+        expected="a continuous support with constant bounds, such as dist.support.positive",
+        got=str(support),
+        remedy="For bounds that move, keep a parameter in the unit interval and compute from it.",
+    )

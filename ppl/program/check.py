@@ -8,23 +8,13 @@ import numpy as np
 
 from ppl.errors import DataError, GuideError, PlateError, ShapeError, SupportError, nearest
 
+from .containment import contains
 from .printing import distribution_text
 from .statements import Network, Param, Sample
 from .values import Value, walk
 
 if TYPE_CHECKING:
     from .program import Program
-
-# A guide site may have a support inside the model's: every draw of the guide must be possible in the model.
-INSIDE: dict[str, set[str]] = {
-    "real": {"positive", "nonnegative", "unit_interval", "interval", "greater_than", "less_than"},
-    "nonnegative": {"positive", "unit_interval"},
-    "nonnegative_integer": {"positive_integer", "boolean", "integer_interval"},
-    "integer": {"nonnegative_integer", "positive_integer", "boolean", "integer_interval"},
-    "positive_definite": set(),
-}
-# Event shapes are compared apart from supports, so that independent numbers may be guided by a joint distribution.
-ELEMENTS = {"real_vector": "real", "real_matrix": "real", "positive_vector": "positive"}
 
 
 def check_guide(model: Program, guide: Program) -> None:
@@ -58,6 +48,8 @@ def check_guide(model: Program, guide: Program) -> None:
             site=first.name,
             model=guide.name,
             declared_at=first.location,
+            expected="sites and parameters",
+            got=f"factor {first.name!r}",
             remedy="Move the factor to the model.",
         )
     _check_shared(model, guide)
@@ -67,7 +59,13 @@ def check_guide(model: Program, guide: Program) -> None:
 def _check_site(model: Program, guide: Program, name: str, site: Sample) -> None:
     facts: dict[str, Any] = {"site": name, "model": guide.name, "declared_at": site.location}
     if site.observed:
-        raise GuideError("a guide site cannot be observed.", **facts, remedy="Observe the model's site instead.")
+        raise GuideError(
+            "a guide site cannot be observed.",
+            **facts,
+            expected="a guide without data",
+            got=f"data for {name!r}",
+            remedy="Observe the model's site instead.",
+        )
     if name not in model.sites:
         if site.auxiliary:
             return
@@ -75,6 +73,7 @@ def _check_site(model: Program, guide: Program, name: str, site: Sample) -> None
             "the model has no such site.",
             **facts,
             expected=f"one of {sorted(model.latents)}",
+            got=repr(name),
             remedy=nearest(name, model.latents) + " An auxiliary variable is declared with auxiliary=True.",
         )
     target = model.sites[name]
@@ -82,6 +81,8 @@ def _check_site(model: Program, guide: Program, name: str, site: Sample) -> None
         raise GuideError(
             "the model observes this site, so the guide must not sample it.",
             **facts,
+            expected=f"sites {sorted(model.latents)}",
+            got=f"{name!r}, observed at {target.location}",
             remedy="Remove it from the guide.",
         )
     if {p.name for p in site.plates} != {p.name for p in target.plates}:
@@ -96,7 +97,12 @@ def _check_site(model: Program, guide: Program, name: str, site: Sample) -> None
         theirs = next(p for p in target.plates if p.name == mine.name)
         if mine.size != theirs.size:
             raise PlateError(
-                f"plate {mine.name!r} has {mine.size} elements in the guide and {theirs.size} in the model.", **facts
+                f"plate {mine.name!r} has {mine.size} elements in the guide and {theirs.size} in the model.",
+                **facts,
+                plate=str(theirs),
+                expected=f"{theirs.size} elements",
+                got=f"{mine.size} elements",
+                remedy="Call model and guide with the same rows.",
             )
     if site.dist.event_shape != target.dist.event_shape:
         raise ShapeError(
@@ -111,10 +117,8 @@ def _check_site(model: Program, guide: Program, name: str, site: Sample) -> None
 
 def _check_support(model: Program, target: Sample, site: Sample, facts: dict[str, Any]) -> None:
     wanted, given = target.dist.support, site.dist.support
-    kind, inner = (ELEMENTS.get(s.kind, s.kind) for s in (wanted, given))
-    same = kind == inner and _same_bounds(wanted.bounds, given.bounds)
     # A Delta lies wherever its parameter does; a transformed base carries the support of its last bijection.
-    if same or inner in INSIDE.get(kind, ()) or site.dist.family == "Delta":
+    if contains(wanted, given) or site.dist.family == "Delta":
         return
     remedy = {
         "positive": "Use dist.LogNormal or dist.Gamma, or dist.Transformed(base, dist.biject_to(support)).",
@@ -130,16 +134,6 @@ def _check_support(model: Program, target: Sample, site: Sample, facts: dict[str
     )
 
 
-def _same_bounds(a: tuple[Any, ...], b: tuple[Any, ...]) -> bool:
-    if len(a) != len(b):
-        return False
-    pairs = zip(a, b, strict=True)
-    # Symbolic bounds are equal if they print alike: both refer to sites by name.
-    from .printing import expression
-
-    return all(expression(x) == expression(y) for x, y in pairs)
-
-
 def _check_shared(model: Program, guide: Program) -> None:
     for name, statement in guide.by_name.items():
         other = model.by_name.get(name)
@@ -152,6 +146,8 @@ def _check_shared(model: Program, guide: Program) -> None:
                 site=name,
                 model=guide.name,
                 declared_at=statement.location,
+                expected=f"a {type(other).__name__.lower()}, as at {other.location}",
+                got=f"a {type(statement).__name__.lower()}",
                 remedy="Rename one of them.",
             )
         if isinstance(statement, Network) and isinstance(other, Network) and statement.spec.layers != other.spec.layers:
@@ -160,6 +156,8 @@ def _check_shared(model: Program, guide: Program) -> None:
                 site=name,
                 model=guide.name,
                 declared_at=statement.location,
+                expected=f"{other.spec.text}, as at {other.location}",
+                got=statement.spec.text,
                 remedy="Rename one of them, or share one specification.",
             )
         if isinstance(statement, Param) and isinstance(other, Param) and statement.full_shape != other.full_shape:
@@ -169,6 +167,9 @@ def _check_shared(model: Program, guide: Program) -> None:
                 site=name,
                 model=guide.name,
                 declared_at=statement.location,
+                expected=f"shape {other.full_shape}, as at {other.location}",
+                got=f"shape {statement.full_shape}",
+                remedy="Rename one of them, or give both one start.",
             )
 
 
@@ -181,6 +182,9 @@ def _check_inputs(model: Program, guide: Program) -> None:
                 f"and {sizes[plate.name]} in the model.",
                 model=guide.name,
                 declared_at=plate.location,
+                plate=str(plate.plate),
+                expected=f"{sizes[plate.name]} elements",
+                got=f"{plate.plate.size} elements",
                 remedy="Call model and guide with the same rows.",
             )
 
@@ -199,8 +203,9 @@ def check_indices(program: Program) -> None:
             if name is None or name not in program.data:
                 continue
             rows, array = node.args[0].shape[0], np.asarray(program.data[name])
-            if array.size and (array.min() < -rows or array.max() >= rows):
-                bad = int(array.min() if array.min() < -rows else array.max())
+            # A negative number would count from the end; in data it is what others write for "missing".
+            if array.size and (array.min() < 0 or array.max() >= rows):
+                bad = int(array.min() if array.min() < 0 else array.max())
                 raise DataError(
                     f"it picks row {bad} of a table of {rows} by input {name!r}.",
                     site=statement.name,

@@ -218,6 +218,7 @@ class Distribution(ABC):
             raise ShapeError(
                 f"{self.family}: the parameters' event shapes do not broadcast.",
                 declared_at=user_location(),
+                expected="shapes that are equal, or of size 1 where they differ",
                 got=", ".join(f"{name} {value.shape}" for name, value in self.params.items()),
                 remedy="Inside a plate parameters describe one element; leave the plate's size out of them.",
             ) from error

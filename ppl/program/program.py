@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ppl.errors import UnknownNameError, nearest
+from ppl.errors import UnknownNameError, nearest, user_location
 
 from .statements import Deterministic, Factor, Input, Network, Param, PlateStatement, Sample, Statement
 from .values import Plate, Value, walk
@@ -94,7 +94,12 @@ class Program(Verbs):
             if statement.name == name:
                 return statement.plate
         raise UnknownNameError(
-            f"there is no plate {name!r}.", model=self.name, remedy=nearest(name, [p.name for p in self.plates])
+            f"there is no plate {name!r}.",
+            model=self.name,
+            declared_at=user_location(),
+            expected=f"one of {[p.name for p in self.plates]}",
+            got=repr(name),
+            remedy=nearest(name, [p.name for p in self.plates]),
         )
 
     def statement(self, name: str) -> Statement:
@@ -105,7 +110,14 @@ class Program(Verbs):
         """
         found = self.by_name.get(name)
         if found is None:
-            raise UnknownNameError(f"there is no site {name!r}.", model=self.name, remedy=nearest(name, self.by_name))
+            raise UnknownNameError(
+                f"there is no site {name!r}.",
+                model=self.name,
+                declared_at=user_location(),
+                expected=f"one of {list(self.by_name)}",
+                got=repr(name),
+                remedy=nearest(name, self.by_name),
+            )
         return found
 
     def parents(self, name: str) -> tuple[str, ...]:

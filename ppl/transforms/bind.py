@@ -50,8 +50,7 @@ def bind(program: Program, inputs: Mapping[str, Any]) -> Program:
             )
         arrays[name] = _check_input(program, known[name], to_numpy(item, name))
     shapes = {name: arrays[name].shape if name in arrays else i.shape for name, i in known.items()}
-    sizes = _plate_sizes(program, shapes)
-    rebuilt = _Rebuilder(program, shapes, sizes).program(arrays)
+    rebuilt = _Rebuilder(program, shapes).program(arrays)
     check_indices(rebuilt)
     return rebuilt
 
@@ -78,51 +77,46 @@ def _check_input(program: Program, known: Input, array: np.ndarray) -> np.ndarra
     return array.astype(float) if known.dtype == "float" and array.dtype.kind != "f" else array
 
 
-def _plate_sizes(program: Program, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
-    sizes: dict[str, int] = {}
-    for statement in program.plates:
-        found: set[int] = {statement.plate.size} if not statement.sources else set()
-        for source in statement.sources:
-            depth = 0
-            node = source
-            while node.op == "element":
-                depth, node = depth + 1, node.args[0]
-            # A source that is computed keeps the size it had; the check on rebuilt shapes catches a disagreement.
-            found.add(shapes[node.attr("name")][depth] if node.op == "input" else statement.plate.size)
-        if len(found) > 1:
-            raise ShapeError(
-                f"the inputs of plate {statement.name!r} have different lengths {sorted(found)}.",
-                model=program.name,
-                declared_at=statement.location,
-                plate=str(statement.plate),
-                expected="one length",
-                got=f"{sorted(found)}",
-                remedy="Bind all inputs that the plate maps over together.",
-            )
-        if 0 in found:
-            raise PlateError(
-                f"plate {statement.name!r} has size 0.",
-                model=program.name,
-                declared_at=statement.location,
-                plate=str(statement.plate),
-                expected="a positive number of elements",
-                got="0",
-                remedy="Check that its input has rows.",
-            )
-        sizes[statement.name] = found.pop()
-    return sizes
-
-
 class _Rebuilder:
-    def __init__(self, program: Program, shapes: Mapping[str, tuple[int, ...]], sizes: dict[str, int]) -> None:
+    def __init__(self, program: Program, shapes: Mapping[str, tuple[int, ...]]) -> None:
         self.old = program
         self.shapes = shapes
-        self.plates = {s.plate: Plate(s.name, sizes[s.name]) for s in program.plates}
+        self.opened = {s.plate: s for s in program.plates}
+        self.plates: dict[Plate, Plate] = {}
         self.done: dict[int, Value] = {}
         self.sites: dict[str, Value] = {}
 
+    def plate(self, old: Plate) -> Plate:
+        """The plate with its new size, which its sources tell."""
+        if old not in self.plates:
+            statement = self.opened[old]
+            sources = [self.value(v) for v in statement.sources]
+            lengths = {v.shape[0] for v in sources} or {old.size}
+            facts: dict[str, Any] = {
+                "model": self.old.name,
+                "declared_at": statement.location,
+                "plate": str(old),
+                "got": ", ".join(f"{v!r} with {v.shape[0]} rows" for v in sources),
+            }
+            if len(lengths) > 1:
+                raise ShapeError(
+                    f"the inputs of plate {old.name!r} have different lengths.",
+                    **facts,
+                    expected="one length",
+                    remedy="Bind all inputs that the plate maps over together.",
+                )
+            if 0 in lengths:
+                raise PlateError(
+                    f"plate {old.name!r} has size 0.",
+                    **facts,
+                    expected="a positive number of elements",
+                    remedy="Check that its input has rows.",
+                )
+            self.plates[old] = Plate(old.name, lengths.pop())
+        return self.plates[old]
+
     def stack(self, plates: tuple[Plate, ...]) -> tuple[Plate, ...]:
-        return tuple(self.plates[p] for p in plates)
+        return tuple(self.plate(p) for p in plates)
 
     def value(self, root: Value) -> Value:
         for node in walk([root]):
@@ -132,7 +126,7 @@ class _Rebuilder:
 
     def _node(self, node: Value) -> Value:
         args = tuple(self.done[id(a)] for a in node.args)
-        attrs = tuple((k, self.plates[v] if isinstance(v, Plate) else v) for k, v in node.attrs)
+        attrs = tuple((k, self.plate(v) if isinstance(v, Plate) else v) for k, v in node.attrs)
         left: tuple[Plate, ...] = ()
         if node.op == "leave":
             left = self.stack(node.attr("plates"))
@@ -158,6 +152,16 @@ class _Rebuilder:
                     got=", ".join(f"{n} of shape {x}" for n, x in self.shapes.items()),
                     remedy="Only the lengths of plates may change; for anything else call the model.",
                 ) from error
+        if node.op == "element" and args[0].shape[0] != dict(attrs)["plate"].size:
+            raise ShapeError(
+                f"what plate {node.attr('plate').name!r} maps over has kept its old length.",
+                model=self.old.name,
+                declared_at=self.opened[node.attr("plate")].location,
+                plate=str(dict(attrs)["plate"]),
+                expected=f"{dict(attrs)['plate'].size} rows",
+                got=f"{args[0]!r} with {args[0].shape[0]} rows",
+                remedy="Intervene again after binding; for an array built from an input's length call the model.",
+            )
         return Value(node.op, args, attrs, plates, shape, node.dtype, node.hint)
 
     def distribution(self, dist: Distribution) -> Distribution:
@@ -192,7 +196,7 @@ class _Rebuilder:
         plates = tuple(
             replace(
                 p,
-                plate=self.plates[p.plate],
+                plate=self.plate(p.plate),
                 outer=self.stack(p.outer),
                 sources=tuple(self.value(v) for v in p.sources),
             )

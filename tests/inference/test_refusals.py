@@ -128,7 +128,7 @@ def test_impossible_settings(build, message: str) -> None:
 
 def test_unknown_backend_and_precision() -> None:
     program = CASES["regression"].build()
-    with pytest.raises(UnknownNameError, match=r"no backend 'numpyr'.*\n.*numpyro"):
+    with pytest.raises(UnknownNameError, match=r"no backend 'numpyr'(.*\n)*.*Did you mean 'numpyro'"):
         ppl.infer(program, NUTS(), backend="numpyr")
     with pytest.raises(UnknownNameError, match="no precision 'float16'"):
         ppl.infer(program, NUTS(), precision="float16")

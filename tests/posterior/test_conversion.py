@@ -188,7 +188,7 @@ def clashing():
     with ppl.plate("draw", size=2):
         ppl.sample("wide", dist.Normal(0.0, 1.0).expand([4]), dims=("feature",))
     ppl.sample("narrow", dist.Normal(0.0, 1.0).expand([5]), dims=("feature",))
-    ppl.sample("square", dist.Normal(0.0, 1.0).expand([4, 4]), dims=("feature", "feature"))
+    ppl.sample("square", dist.Normal(0.0, 1.0).expand([4, 4]), dims=("feature", "draw"))
 
 
 @pytest.mark.usefixtures("arviz1")
@@ -202,7 +202,7 @@ def test_names_that_xarray_cannot_hold_are_changed():
         "a.b": ("chain", "draw", "group"),
         "wide": ("chain", "draw", "wide_draw", "feature"),
         "narrow": ("chain", "draw", "narrow_feature"),
-        "square": ("chain", "draw", "feature", "square_feature"),
+        "square": ("chain", "draw", "feature", "square_draw"),
     }
     assert {name: found[name].dims for name in wanted} == wanted
     for original, name in zip(shapes, wanted, strict=True):

@@ -131,7 +131,8 @@ def take(low: Lowering, node: Value, args: list[Piece]) -> Piece:
     rest = table.layout.rank - 1
     if not table.layout.batched:
         return Piece(f"{low.at(table, ATOM)}[{index.text}]", ATOM, layout)
-    if not index.layout.batched:
+    if not index.layout.batched or not (table.layout.frame or index.layout.lead):
+        # The axes of the index take the place of the table's first event axis, which is where plates stand.
         return Piece(f"{low.at(table, ATOM)}{index_text([index.text] + [':'] * rest)}", ATOM, layout)
     a = low.aligned(table, Layout(target.lead, target.frame, table.layout.rank))
     b = low.aligned(index, Layout(target.lead, target.frame, index.layout.rank))

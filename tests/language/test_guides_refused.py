@@ -1,0 +1,198 @@
+"""Guides that do not fit their model, and programs that cannot be compiled as asked."""
+
+# The mistakes are deliberate.
+# pyright: reportArgumentType=false, reportCallIssue=false, reportUnusedExpression=false
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import ppl
+from ppl import dist, nn
+from ppl.errors import (
+    DataError,
+    GuideError,
+    PlateError,
+    ShapeError,
+    SupportError,
+    UnknownNameError,
+    UnsupportedByBackend,
+)
+from tests.language.refusing import Table, assert_refused, normal, program, regression, vae
+
+X = np.zeros((5, 3))
+refused = Table()
+
+
+# --- guides -----------------------------------------------------------------------------------------------------------
+
+
+def check(body: Any, size: int = 5) -> None:
+    """Check a guide against the regression with data; `body` is given the rows."""
+
+    @ppl.model
+    def guide(x):
+        body(x)
+
+    observed = program().observe(y=np.zeros(5), n=np.zeros(5, int))
+    observed.check(guide(np.zeros((size, 3))))
+
+
+def w(shape: tuple[int, ...] = (3,)) -> None:
+    normal("w", shape)
+
+
+def s() -> None:
+    ppl.sample("s", dist.LogNormal(0.0, 1.0))
+
+
+@refused.call(GuideError, "no site for this latent", r"ppl\.sample\('s'", site="s", got=r"\['w'\]")
+def _a_latent_without_a_guide_site():
+    check(lambda x: w())
+
+
+@refused.call(GuideError, "the model has no such site", "auxiliary=True", site="t", got="'t'")
+def _a_guide_site_the_model_lacks():
+    check(lambda x: (w(), s(), normal("t")))
+
+
+@refused.call(GuideError, "the model observes this site", "Remove it", site="y")
+def _a_guide_of_observed_data():
+    check(lambda x: (w(), s(), normal("y")))
+
+
+@refused.call(GuideError, "cannot be observed", "Observe the model's site", site="w")
+def _an_observed_guide_site():
+    @ppl.model
+    def guide():
+        w()
+        s()
+
+    program().observe(y=np.zeros(5), n=np.zeros(5, int)).check(guide().observe(w=np.zeros(3)))
+
+
+@refused.call(
+    SupportError, "impossible in the model", "LogNormal|biject_to", site="s", expected="HalfNormal", got="real"
+)
+def _a_guide_of_a_wider_support():
+    check(lambda x: (w(), normal("s")))
+
+
+@refused.call(
+    ShapeError, r"event shape \(2,\), the model \(3,\)", "event shape", site="w", expected=r"as? .*\.py|\(3,\)"
+)
+def _a_guide_of_another_event_shape():
+    check(lambda x: (w((2,)), s()))
+
+
+@refused.call(PlateError, "disagree about its plates", "same plates", site="s", got=r"\['rows'\]", expected=r"\[\]")
+def _a_guide_site_in_a_plate():
+    def body(x):
+        w()
+        with ppl.plate("rows", x):
+            s()
+
+    check(body)
+
+
+@refused.call(PlateError, "8 elements in the guide and 5 in the model", "same rows", plate="rows (8)")
+def _a_guide_of_other_rows():
+    def body(x):
+        w()
+        s()
+        with ppl.plate("rows", x):
+            ppl.deterministic("first", 1.0)
+
+    check(body, size=8)
+
+
+@refused.call(GuideError, "cannot hold a factor", "Move the factor", site="f")
+def _a_guide_with_a_factor():
+    check(lambda x: (w(), s(), ppl.factor("f", 0.0)))
+
+
+@refused.call(GuideError, r"parameter 'bias' has shape \(2,\)", "Rename", site="bias", expected=r"shape \(\)")
+def _a_shared_parameter_of_another_shape():
+    check(lambda x: (w(), s(), ppl.param("bias", np.zeros(2))))
+
+
+@refused.call(GuideError, "'total' is a param in the guide", "Rename", site="total", expected="deterministic")
+def _one_name_for_two_kinds():
+    check(lambda x: (w(), s(), ppl.param("total", 0.0)))
+
+
+@refused.call(GuideError, "network 'decoder' is Linear", "share one specification", site="decoder", expected="MLP")
+def _a_shared_network_of_another_form():
+    @ppl.model
+    def guide(images):
+        net = nn.Linear("decoder", 3, 4)
+        with ppl.plate("images", images) as image:
+            ppl.sample("z", dist.Normal(net(image)[:2], 1.0))
+
+    images = np.zeros((2, 3))
+    vae(images).observe(x=np.zeros((2, 28), dtype=int)).check(guide(images))
+
+
+# --- compiling --------------------------------------------------------------------------------------------------------
+
+
+@refused.call(UnknownNameError, "no backend 'stan'", "Known names: numpyro, pyro", got="'stan'")
+def _source_for_an_unknown_backend():
+    program().to_source("stan")
+
+
+@refused.call(UnknownNameError, "no backend 'numpyr'", "Did you mean 'numpyro'")
+def _an_unknown_backend():
+    ppl.compile(program(), "numpyr")
+
+
+@refused.call(UnknownNameError, "no precision 'float16'", "Did you mean 'float64'")
+def _an_unknown_precision():
+    ppl.compile(program(), precision="float16")
+
+
+@refused.call(DataError, "input 'x' has no values", r"program\.bind\(x=array\)")
+def _an_input_without_values():
+    ppl.compile(regression(ppl.spec((5, 3)), ppl.spec(5, "int")), "pyro").simulate()
+
+
+@refused.call(UnknownNameError, "no random site 'v'", "Did you mean|Known names")
+def _simulating_with_an_unknown_site():
+    ppl.compile(program(), "pyro").simulate(values={"v": 1.0})
+
+
+@refused.call(ShapeError, "values have the wrong shape", "Draws come first", site="w", got=r"\(2,\)")
+def _values_of_the_wrong_shape():
+    ppl.compile(program(), "pyro").simulate(values={"w": np.zeros(2)})
+
+
+@refused.call(DataError, "the value of latent 's' is missing", "Give every latent", site="s")
+def _a_missing_value():
+    ppl.compile(program(), "pyro").log_density({"w": np.zeros(3)})
+
+
+@refused.call(UnknownNameError, "no parameter 'bais'", "Did you mean 'bias'")
+def _an_unknown_parameter():
+    ppl.compile(program(), "pyro").simulate(params={"bais": 1.0})
+
+
+@pytest.mark.parametrize("name", refused.cases)
+def test_refused(name: str):
+    assert_refused(*refused.cases[name], __file__)
+
+
+def test_a_module_for_one_backend_only_is_refused_by_the_other():
+    @ppl.model
+    def half(x):
+        net = nn.module("net", torch=lambda: None, out_shape=2)
+        with ppl.plate("rows", x) as row:
+            ppl.sample("y", dist.Normal(net(row), 1.0))
+
+    with pytest.raises(UnsupportedByBackend, match=r"network 'net'.*no `jax` factory(.*\n)*.*use the other") as caught:
+        half(X).to_source("numpyro")
+    error = caught.value
+    assert (error.backend, error.feature) == ("numpyro", "network 'net'")
+    assert "jax=" in error.alternative
