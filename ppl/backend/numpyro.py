@@ -309,7 +309,7 @@ def make_optimizer(spec: OptimizerSpec) -> optax.GradientTransformation:
         case "sgd":
             base = optax.sgd(rate, momentum=settings["momentum"] or None)
         case _:
-            base = optax.rmsprop(rate, decay=settings["alpha"], eps=settings["eps"])
+            base = optax.rmsprop(rate, decay=settings["alpha"], eps=settings["eps"], eps_in_sqrt=False)
     return base if spec.clip_norm is None else optax.chain(optax.clip_by_global_norm(spec.clip_norm), base)
 
 

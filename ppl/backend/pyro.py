@@ -23,6 +23,7 @@ from .native_names import native_values, network_variables, variable_names
 from .protocol import Arrays, NoiseShape, NUTSResult, NUTSSettings, OptimizerSpec
 from .spelling import TORCH, Spelling
 from .torch_optimization import TorchOptimization
+from .torch_steps import Noise
 
 
 def dtype_of(kind: str, precision: str) -> torch.dtype:
@@ -75,7 +76,8 @@ class PyroBackend:
 
     def noise(self, key: torch.Generator, shapes: Sequence[NoiseShape], precision: str) -> Arrays:
         """Random arguments."""
-        return make_noise(shapes, getattr(torch, precision))(key)
+        noise = Noise(shapes, getattr(torch, precision))
+        return noise.unpack(noise.draw(key), key)
 
     def function(self, emitted: Emitted, precision: str, networks: Mapping[str, Any], label: str) -> Callable[..., Any]:
         """The emitted function."""
@@ -192,7 +194,7 @@ class PyroBackend:
     ) -> TorchOptimization:
         """Start an optimisation."""
         dtype = getattr(torch, precision)
-        return TorchOptimization(loss, params, data, make_noise(noise, dtype), optimizer, key, dtype, compile)
+        return TorchOptimization(loss, params, data, noise, optimizer, key, dtype, compile)
 
     def nuts(
         self,
@@ -265,34 +267,6 @@ def _one_chain(
             running = mean
         kernel.cleanup()
     return {k: np.stack(v) for k, v in kept.items()}, {k: np.asarray(v) for k, v in info.items()}
-
-
-def make_noise(shapes: Sequence[NoiseShape], dtype: torch.dtype) -> Callable[[torch.Generator], Arrays]:
-    """A function that draws the random arguments; noise of one kind comes from one call."""
-    groups = []
-    for kind in ("normal", "uniform"):
-        members = [s for s in shapes if s.kind == kind]
-        if members:
-            sizes = [int(np.prod(s.shape)) for s in members]
-            groups.append((kind, sum(sizes), sizes, [(s.name, s.shape) for s in members]))
-    keys = [s.name for s in shapes if s.kind == "key"]
-    tiny = torch.finfo(dtype).tiny
-
-    def draw(generator: torch.Generator) -> Arrays:
-        out: Arrays = {}
-        for kind, total, sizes, members in groups:
-            if kind == "normal":
-                flat = torch.randn(total, generator=generator, dtype=dtype)
-            else:
-                flat = torch.rand(total, generator=generator, dtype=dtype).clamp_(min=tiny)
-            parts = flat.split(sizes) if len(sizes) > 1 else (flat,)
-            for (name, shape), part in zip(members, parts, strict=True):
-                out[name] = part.view(shape)
-        for name in keys:
-            out[name] = generator
-        return out
-
-    return draw
 
 
 def fill_module(module: torch.nn.Module, name: str, params: Mapping[str, np.ndarray]) -> None:

@@ -6,14 +6,15 @@ large network weights stay tensors of their own, because copying them into one v
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .protocol import Arrays, OptimizerSpec
+from .protocol import Arrays, NoiseShape, OptimizerSpec
+from .torch_steps import EagerStep, FusedStep, Noise, Step, fresh_code
 
 # Arrays up to this many numbers share the flat vector.
 LARGEST_FLAT = 2048
@@ -31,9 +32,9 @@ class Parameters:
         self.leaves: list[Tensor] = []
         if self.small:
             flat = np.concatenate([np.ravel(params[k]) for k in self.small])
-            self.leaves.append(torch.tensor(flat, dtype=dtype, requires_grad=True))
+            self.leaves.append(torch.tensor(flat, dtype=dtype))
         for k in self.large:
-            self.leaves.append(torch.tensor(np.array(params[k]), dtype=dtype, requires_grad=True))
+            self.leaves.append(torch.tensor(np.array(params[k]), dtype=dtype))
 
     def unpack(self, leaves: list[Tensor]) -> Arrays:
         """Views by name."""
@@ -49,88 +50,54 @@ class Parameters:
         return out
 
 
-def make_optimizer(spec: OptimizerSpec, leaves: list[Tensor]) -> tuple[torch.optim.Optimizer, Any]:
-    """The torch optimiser of a specification, and its schedule if it has one."""
-    s = dict(spec.settings)
-    match spec.name:
-        case "adam":
-            optimizer: torch.optim.Optimizer = torch.optim.Adam(
-                leaves, lr=spec.learning_rate, betas=(s["beta1"], s["beta2"]), eps=s["eps"], fused=True
-            )
-        case "adamw":
-            optimizer = torch.optim.AdamW(
-                leaves,
-                lr=spec.learning_rate,
-                betas=(s["beta1"], s["beta2"]),
-                eps=s["eps"],
-                weight_decay=s["weight_decay"],
-                fused=True,
-            )
-        case "sgd":
-            optimizer = torch.optim.SGD(leaves, lr=spec.learning_rate, momentum=s["momentum"])
-        case _:
-            optimizer = torch.optim.RMSprop(leaves, lr=spec.learning_rate, alpha=s["alpha"], eps=s["eps"])
-    schedule = None
-    if spec.decay == "cosine":
-        final = spec.final_fraction
-
-        def factor(step: int) -> float:
-            done = min(step / spec.decay_steps, 1.0)
-            return final + (1.0 - final) * 0.5 * (1.0 + float(np.cos(np.pi * done)))
-
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-    elif spec.decay == "exponential":
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: spec.final_fraction ** (step / spec.decay_steps)
-        )
-    return optimizer, schedule
-
-
 class TorchOptimization:
-    """A loop of eager (or compiled) steps."""
+    """A loop of steps.
+
+    Args:
+        loss: function of (params, values, data, noise, rows).
+        params: starting values.
+        data: arrays that all steps read.
+        noise: random arguments of the loss.
+        optimizer: the optimiser.
+        key: where noise comes from; it moves on.
+        dtype: of the parameters.
+        compile: make each step one compiled graph.
+    """
 
     def __init__(
         self,
         loss: Callable[..., Any],
         params: Mapping[str, np.ndarray],
         data: Arrays,
-        noise: Callable[[torch.Generator], Arrays],
+        noise: Sequence[NoiseShape],
         optimizer: OptimizerSpec,
         key: torch.Generator,
         dtype: torch.dtype,
         compile: bool,
     ) -> None:
         self.data = data
-        self.noise = noise
+        self.noise = Noise(noise, dtype)
         self.key = key
-        self.dtype = dtype
         self.store = Parameters(params, dtype)
-        self.optimizer, self.schedule = make_optimizer(optimizer, self.store.leaves)
-        self.clip = optimizer.clip_norm
 
-        def objective(leaves: list[Tensor], data: Arrays, noise: Arrays, index: Arrays) -> Tensor:
-            return loss(self.store.unpack(leaves), {}, data, noise, index)
+        def objective(leaves: list[Tensor], data: Arrays, noise: list[Tensor], rows: Arrays) -> Tensor:
+            return loss(self.store.unpack(leaves), {}, data, self.noise.unpack(noise, key), rows)
 
-        self.objective = torch.compile(objective, dynamic=False) if compile else objective
+        self.step: Step
+        if not compile:
+            self.step = EagerStep(objective, self.store.leaves, optimizer)
+        elif self.noise.keys:
+            # Generators of the library's own samplers do not go into a graph: compile around them.
+            compiled = torch.compile(fresh_code(objective), dynamic=False)
+            self.step = EagerStep(compiled, self.store.leaves, optimizer)
+        else:
+            self.step = FusedStep(objective, self.store.leaves, optimizer)
 
     def run(self, steps: int, index: Mapping[str, np.ndarray]) -> np.ndarray:
         """Advance by some steps; the losses."""
-        rows = {k: torch.as_tensor(v, dtype=torch.int64) for k, v in index.items()}
-        losses = []
-        leaves, step, data, noise, key = self.store.leaves, self.optimizer.step, self.data, self.noise, self.key
-        objective = self.objective
-        for i in range(steps):
-            value = objective(leaves, data, noise(key), {k: v[i] for k, v in rows.items()})
-            grads = torch.autograd.grad(value, leaves)
-            if self.clip is not None:
-                norm = torch.sqrt(sum(((g * g).sum() for g in grads), torch.zeros((), dtype=self.dtype)))
-                grads = [g * torch.clamp(self.clip / (norm + 1e-12), max=1.0) for g in grads]
-            for leaf, grad in zip(leaves, grads, strict=True):
-                leaf.grad = grad
-            step()
-            if self.schedule is not None:
-                self.schedule.step()
-            losses.append(value.detach())
+        rows = {k: torch.as_tensor(v, dtype=torch.int64).unbind() for k, v in index.items()}
+        step, data, draw, key = self.step, self.data, self.noise.draw, self.key
+        losses = [step(data, draw(key), {k: v[i] for k, v in rows.items()}) for i in range(steps)]
         return torch.stack(losses).numpy()
 
     def params(self) -> Arrays:
@@ -148,12 +115,7 @@ class TorchOptimization:
     def state(self) -> dict[str, np.ndarray]:
         """Parameters, optimiser state and generator state as numpy arrays."""
         out: dict[str, np.ndarray] = {f"leaf.{i}": x.detach().numpy().copy() for i, x in enumerate(self.store.leaves)}
-        for i, entry in self.optimizer.state_dict()["state"].items():
-            for name, item in entry.items():
-                if item is not None:
-                    out[f"optimizer.{i}.{name}"] = np.asarray(item).copy()
-        if self.schedule is not None:
-            out["schedule"] = np.asarray(self.schedule.last_epoch)
+        out |= {f"optimizer.{k}": v for k, v in self.step.state().items()}
         return out | {"key": self.key.get_state().numpy().copy()}
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
@@ -161,15 +123,6 @@ class TorchOptimization:
         with torch.no_grad():
             for i, leaf in enumerate(self.store.leaves):
                 leaf.copy_(torch.as_tensor(np.array(state[f"leaf.{i}"])))
-        document = self.optimizer.state_dict()
-        entries: dict[int, dict[str, Any]] = {}
-        for name, item in state.items():
-            if name.startswith("optimizer."):
-                _, i, field = name.split(".", 2)
-                entries.setdefault(int(i), {})[field] = torch.as_tensor(np.array(item))
-        document["state"] = entries
-        self.optimizer.load_state_dict(document)
-        if self.schedule is not None:
-            self.schedule.last_epoch = int(state["schedule"]) - 1
-            self.schedule.step()
+        start = "optimizer."
+        self.step.restore({k[len(start) :]: v for k, v in state.items() if k.startswith(start)})
         self.key.set_state(torch.as_tensor(np.array(state["key"]), dtype=torch.uint8))

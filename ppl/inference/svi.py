@@ -67,7 +67,8 @@ class SVI:
         batch_size: rows of each step, for the one data plate or by plate name; None for all rows.
         params: parameters that start elsewhere, by name, each in its own space: those of another fit, for example.
         draws: draws of the fitted guide that the posterior holds.
-        compile: on torch, compile the loss with `torch.compile`; JAX always compiles.
+        compile: on torch, make each step (loss, gradient, update) one graph by `torch.compile`, which takes some
+            seconds before the first step; JAX always compiles.
         plateau: when to stop early; None for never.
         checkpoint: a file to resume from and to save to; None for none.
         checkpoint_every: steps between saves.
