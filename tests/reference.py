@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+import scipy.linalg
 import scipy.special as sp
 
 from ppl.program.distributions import Distribution
-from ppl.program.values import DType, Frozen, Shape, Value, reference, walk
+from ppl.program.values import DType, Frozen, Plate, Shape, Value, reference, walk
 
 Array = np.ndarray
 
@@ -47,6 +48,12 @@ def _solve_triangular(a: Array, b: Array, lower: bool) -> Array:
 
 def _diag_embed(x: Array) -> Array:
     return x[..., None] * np.eye(x.shape[-1])
+
+
+def _segment_sum(x: Array, index: Array, size: int) -> Array:
+    out = np.zeros((size, *x.shape[1:]))
+    np.add.at(out, index, x)
+    return out
 
 
 def _softmax(x: Array, axis: tuple[int, ...]) -> Array:
@@ -105,6 +112,11 @@ NAMED: dict[str, Callable[..., Any]] = {
     "pow": lambda x, y: np.power(np.asarray(x, dtype=float), y),
     "lgamma": sp.gammaln,
     "gammainc": sp.gammainc,
+    "gammaincc": sp.gammaincc,
+    "betainc": sp.betainc,
+    "erfcx": sp.erfcx,
+    "sinc": np.sinc,
+    "copysign": np.copysign,
     "sigmoid": sp.expit,
     "clipped_sigmoid": lambda x: np.clip(sp.expit(x), np.finfo(float).tiny, 1.0 - np.finfo(float).eps),
     "log_sigmoid": sp.log_expit,
@@ -118,6 +130,9 @@ NAMED: dict[str, Callable[..., Any]] = {
     "stop_gradient": lambda x: x,
     "cholesky": np.linalg.cholesky,
     "inv": np.linalg.inv,
+    "expm": scipy.linalg.expm,
+    "eigh": np.linalg.eigh,
+    "qr": np.linalg.qr,
     "det": np.linalg.det,
     "logdet": lambda x: np.linalg.slogdet(x)[1],
     "diagonal": lambda x: np.diagonal(x, axis1=-2, axis2=-1),
@@ -127,6 +142,8 @@ NAMED: dict[str, Callable[..., Any]] = {
     "take": lambda table, index: table[index],
     "take_along": _take_along,
 }
+
+FACTORS = frozenset(["eigh", "qr", "svd"])
 
 WITH_ATTRIBUTES: dict[str, Callable[..., Any]] = {
     "astype": lambda x, dtype: x.astype({"float": np.float64, "int": np.int64, "bool": bool}[dtype]),
@@ -143,6 +160,13 @@ WITH_ATTRIBUTES: dict[str, Callable[..., Any]] = {
     "argmin": _over_one_axis(np.argmin),
     "cumsum": lambda x, axis: np.cumsum(x, axis=axis[0]),
     "cumprod": lambda x, axis: np.cumprod(x, axis=axis[0]),
+    "cummax": lambda x, axis: np.maximum.accumulate(x, axis=axis[0]),
+    "cummin": lambda x, axis: np.minimum.accumulate(x, axis=axis[0]),
+    "cumlogsumexp": lambda x, axis: np.logaddexp.accumulate(x, axis=axis[0]),
+    "polygamma": lambda x, n: sp.polygamma(n, x),
+    "svd": lambda x: np.linalg.svd(x, full_matrices=False),
+    "unpack": lambda whole, at: whole[at],
+    "segment_sum": _segment_sum,
     "sort": lambda x, axis: np.sort(x, axis=axis[0]),
     "argsort": lambda x, axis: np.argsort(x, axis=axis[0], kind="stable"),
     "flip": lambda x, axis: np.flip(x, axis=axis),
@@ -165,29 +189,39 @@ def leaf_key(value: Value) -> str:
     return value.attr("name")
 
 
-def evaluate(value: Value | float, bindings: Mapping[str, Any] | None = None) -> Array:
+def evaluate(
+    value: Value | float, bindings: Mapping[str, Any] | None = None, lanes: Mapping[Plate, int] | None = None
+) -> Array:
     """The number or array that a value without plates stands for.
 
     Args:
         value: the expression; a number stands for itself.
         bindings: arrays for the leaves, by name; a callable is given `evaluate`, for draws that depend on other values.
+        lanes: which alternative of each lane is meant.
 
     Raises:
         KeyError: a leaf without an array, or an operation without a rule.
     """
     if not isinstance(value, Value):
         return np.asarray(value)
-    bound = dict(bindings or {})
+    bound, chosen = dict(bindings or {}), dict(lanes or {})
     done: dict[int, Any] = {}
     # Infinities and NaN are values like others, as they are in torch and JAX.
     with np.errstate(all="ignore"):
         for node in walk([value]):
-            done[id(node)] = _node(node, [done[id(a)] for a in node.args], bound)
+            if node.op == "lane_logsumexp":
+                lane = node.attr("lane")
+                terms = [evaluate(node.args[0], bound, {**chosen, lane: i}) for i in range(lane.size)]
+                done[id(node)] = sp.logsumexp(np.stack(terms), axis=0)
+            elif all(p in chosen for p in node.plates):
+                done[id(node)] = _node(node, [done[id(a)] for a in node.args], bound, chosen)
     return np.asarray(done[id(value)])
 
 
-def _node(node: Value, args: list[Array], bound: dict[str, Any]) -> Any:
+def _node(node: Value, args: list[Array], bound: dict[str, Any], lanes: Mapping[Plate, int]) -> Any:
     attrs = dict(node.attrs)
+    if node.op == "element":
+        return args[0][lanes[attrs["plate"]]]
     if node.op == "const":
         item = attrs["value"]
         return np.asarray(item.array if isinstance(item, Frozen) else item)
@@ -198,6 +232,9 @@ def _node(node: Value, args: list[Array], bound: dict[str, Any]) -> Any:
         out = WITH_ATTRIBUTES[node.op](*args, **attrs)
     else:
         out = NAMED[node.op](*args)
+    if node.op in FACTORS:
+        # Several arrays at once; `unpack` takes them out.
+        return out
     if np.shape(out) != node.shape:
         raise AssertionError(f"{node!r} evaluates to shape {np.shape(out)}")
     return out

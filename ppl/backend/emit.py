@@ -14,7 +14,7 @@ from ppl.program.program import Program
 from ppl.program.simplify import simplify
 from ppl.program.values import Plate, Value, reference, rewrite, walk
 
-from .layout import Layout, frame_of, index_text, plate_positions
+from .layout import Layout, frame_of, index_text, lane_positions, plate_positions
 from .lowering import Lowering, identifier, text_of
 from .pieces import Piece
 from .spelling import ATOM, Spelling
@@ -75,6 +75,7 @@ class FunctionEmitter:
         from_data: sites whose values are in `data`; all others are in `values`.
         lead: whether arguments in `values` and `noise` carry leading axes.
         batch: batch size of each subsampled plate.
+        same: for data that is one array with other data, the name of that other; then the function reads one of them.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class FunctionEmitter:
         from_data: frozenset[str] = frozenset(),
         lead: bool = False,
         batch: Mapping[str, int] | None = None,
+        same: Mapping[str, str] | None = None,
     ) -> None:
         self.programs = programs
         self.spelling = spelling
@@ -93,11 +95,13 @@ class FunctionEmitter:
         self.from_data = from_data
         self.lead = lead
         self.batch = dict(batch or {})
-        self.positions = plate_positions(*programs)
+        self.same = same or {}
+        self.positions: Mapping[str, int] = {}
         self.arguments: dict[str, Argument] = {}
         self.network_names: dict[str, None] = {}
         self.lowering: Lowering
         self._elements: list[Value] = []
+        self._loaded: dict[str, str] = {}
 
     def emit(self, name: str, outputs: dict[str, Value], single: bool = False) -> Emitted:
         """The function that computes named outputs.
@@ -110,6 +114,8 @@ class FunctionEmitter:
         counts = dict(self.batch)
         outputs = simplify(outputs, counts)
         outputs = rewrite(outputs, self._cast_leaves)
+        plates = plate_positions(*self.programs)
+        self.positions = plates | lane_positions(outputs.values(), max(plates.values(), default=0))
         reserved = {"params", "values", "data", "noise", "index", "lead", "networks", "runtime"}
         reserved |= {"torch", "F", "jax", "jnp", "jsp", name}
         self.lowering = Lowering(
@@ -146,12 +152,14 @@ class FunctionEmitter:
 
     def _cast_leaves(self, node: Value, args: tuple[Value, ...]) -> Value | None:
         """Integer data used as real numbers is converted once, when it is bound, instead of at every step."""
-        if node.op == "astype" and args[0].op in ("input", "site"):
+        if node.op != "astype" or node.dtype != "float":
+            return None
+        if args[0].op in ("input", "site"):
             leaf = args[0]
             name = leaf.attr("name")
             if leaf.op == "input" or name in self.from_data:
                 return reference(leaf.op, name, leaf.plates, leaf.shape, "float", cast=True)
-        if node.op == "astype" and args[0].op == "element":
+        if args[0].op == "element":
             inner = self._cast_leaves(
                 Value("astype", args[0].args, node.attrs, args[0].args[0].plates, args[0].args[0].shape, "float"),
                 args[0].args,
@@ -168,7 +176,10 @@ class FunctionEmitter:
         group = GROUPS.get(leaf.op) or ("data" if name in self.from_data else "values")
         cast = bool(dict(leaf.attrs).get("cast"))
         key = f"{name}:float" if cast else name
-        self.arguments[f"{group}/{key}"] = Argument(group, key, name, leaf.dtype)
+        if group == "data" and name in self.same:
+            own = (self.same[name], leaf.dtype)
+            key = next((a.key for a in self.arguments.values() if a.group == "data" and (a.name, a.dtype) == own), key)
+        self.arguments.setdefault(f"{group}/{key}", Argument(group, key, name, leaf.dtype))
         lead = self.lead and group in ("values", "noise") and leaf.op != "key"
         text = f"{group}[{text_of(key)}]"
         axes = self._batched_axes(leaf)
@@ -177,11 +188,11 @@ class FunctionEmitter:
         frame = frame_of(leaf.plates, self.positions)
         text += index_text([("None" if p is None else ":") for p in frame] + [":"] * leaf.ndim)
         layout = Layout(lead, frame, leaf.ndim)
-        variable = self.lowering.fresh(
-            leaf.hint[0] if leaf.hint else f"{leaf.op}_{name}" if leaf.op == "noise" else name
-        )
-        self.lowering.lines.append(f"{variable} = {text}")
-        return Piece(variable, ATOM + 1, layout)
+        if text not in self._loaded:
+            stem = leaf.hint[0] if leaf.hint else f"{leaf.op}_{name}" if leaf.op == "noise" else name
+            self._loaded[text] = self.lowering.fresh(stem)
+            self.lowering.lines.append(f"{self._loaded[text]} = {text}")
+        return Piece(self._loaded[text], ATOM + 1, layout)
 
     def _batched_axes(self, leaf: Value) -> list[tuple[int, Plate]]:
         if leaf.op == "input":

@@ -9,10 +9,17 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from .jax_layers import attention, avg_pool, conv, conv_transpose, layer_norm, max_pool, recurrent
+
 
 def bernoulli_log_prob(logits: Any, value: Any) -> Array:
     """Log Bernoulli(value; logits), elementwise."""
-    return value * logits - jax.nn.softplus(logits)
+    return value * logits - softplus(logits)
+
+
+def softplus(x: Any) -> Array:
+    """log(1 + exp(x)); JAX's own goes through logaddexp, whose care for two infinities costs more than the rest."""
+    return jnp.maximum(x, 0.0) + jnp.log1p(jnp.exp(-jnp.abs(x)))
 
 
 def clipped_sigmoid(x: Array) -> Array:
@@ -68,89 +75,52 @@ def take_along(table: Array, index: Array) -> Array:
     return jnp.take_along_axis(*_same_batch(table, index, 1), axis=-1)
 
 
+def segment_sum(data: Array, index: Array, size: int, rest: int) -> Array:
+    """Sums of rows by group.
+
+    Args:
+        data: rows, shape (batch..., n, rest...).
+        index: the group of each row, shape (batch..., n); batch axes broadcast.
+        size: number of groups.
+        rest: number of axes behind the rows.
+    """
+    batch = jnp.broadcast_shapes(data.shape[: data.ndim - 1 - rest], index.shape[:-1])
+    data = jnp.broadcast_to(data, batch + data.shape[data.ndim - 1 - rest :])
+    # Axes that all rows of the index share stay out of the scatter.
+    shared = (
+        ()
+        if index.ndim == 1
+        else tuple(jnp.arange(n).reshape((n,) + (1,) * (len(batch) - i)) for i, n in enumerate(batch))
+    )
+    zeros = jnp.zeros((*batch, size, *data.shape[data.ndim - rest :]), data.dtype)
+    if not shared:
+        return zeros.at[(..., index, *[slice(None)] * rest)].add(data)
+    return zeros.at[(*shared, index)].add(data)
+
+
+def _running(function: Any, x: Array, axis: int) -> Array:
+    return function(x, axis=axis % x.ndim)
+
+
+def cummax(x: Array, axis: int) -> Array:
+    """Largest entry so far."""
+    return _running(jax.lax.cummax, x, axis)
+
+
+def cummin(x: Array, axis: int) -> Array:
+    """Least entry so far."""
+    return _running(jax.lax.cummin, x, axis)
+
+
+def cumlogsumexp(x: Array, axis: int) -> Array:
+    """Running logsumexp."""
+    return _running(jax.lax.cumlogsumexp, x, axis)
+
+
 def concat(parts: Sequence[Array], axis: int, rank: int) -> Array:
     """Join along an event axis parts whose batch axes broadcast."""
     batch = jnp.broadcast_shapes(*(p.shape[: p.ndim - rank] for p in parts))
     return jnp.concatenate([jnp.broadcast_to(p, batch + p.shape[p.ndim - rank :]) for p in parts], axis=axis)
-
-
-def _mapped(function: Any, arguments: Sequence[Array | None], ranks: Sequence[int]) -> Array:
-    """Map a function of single elements over whatever batch axes its arguments have, folded where they are shared."""
-    batch = [() if a is None else a.shape[: a.ndim - r] for a, r in zip(arguments, ranks, strict=True)]
-    width = max(len(b) for b in batch)
-    shape = jnp.broadcast_shapes(*batch)
-    out = function
-    for axis in reversed(range(width)):
-        in_axes = []
-        for b in batch:
-            own = axis - (width - len(b))
-            in_axes.append(0 if own >= 0 and b[own] == shape[axis] and shape[axis] > 1 else None)
-        if all(i is None for i in in_axes):
-            # An axis of size one everywhere: keep it by adding it back.
-            out = _unit(out)
-        else:
-            out = jax.vmap(out, in_axes=tuple(in_axes))
-    squeezed = []
-    for a, b in zip(arguments, batch, strict=True):
-        if a is None:
-            squeezed.append(None)
-            continue
-        drop = tuple(i for i, n in enumerate(b) if n == 1)
-        squeezed.append(jnp.squeeze(a, axis=drop) if drop else a)
-    return out(*squeezed)
-
-
-def _unit(function: Any) -> Any:
-    return lambda *arguments: function(*arguments)[None]
-
-
-def conv2d(
-    x: Array, weight: Array, bias: Array | None, *, stride: Any, padding: Any, dilation: Any, groups: int
-) -> Array:
-    """2-D convolution of images (batch..., channels, height, width); weights may carry batch axes too."""
-
-    def one(image: Array, kernel: Array, shift: Array | None) -> Array:
-        out = jax.lax.conv_general_dilated(
-            image[None],
-            kernel,
-            window_strides=stride,
-            padding=[(p, p) for p in padding],
-            rhs_dilation=dilation,
-            feature_group_count=groups,
-            dimension_numbers=("NCHW", "OIHW", "NCHW"),
-        )[0]
-        return out if shift is None else out + shift[:, None, None]
-
-    return _mapped(one, (x, weight, bias), (3, 4, 1))
-
-
-def conv_transpose2d(
-    x: Array, weight: Array, bias: Array | None, *, stride: Any, padding: Any, output_padding: Any
-) -> Array:
-    """2-D transposed convolution of images (batch..., channels, height, width); weight [in, out, h, w], as torch's."""
-    kernel_size = weight.shape[-2:]
-    pads = [(k - 1 - p, k - 1 - p + o) for k, p, o in zip(kernel_size, padding, output_padding, strict=True)]
-
-    def one(image: Array, kernel: Array, shift: Array | None) -> Array:
-        out = jax.lax.conv_general_dilated(
-            image[None],
-            jnp.flip(kernel, (-1, -2)).swapaxes(0, 1),
-            window_strides=(1, 1),
-            padding=pads,
-            lhs_dilation=stride,
-            dimension_numbers=("NCHW", "OIHW", "NCHW"),
-        )[0]
-        return out if shift is None else out + shift[:, None, None]
-
-    return _mapped(one, (x, weight, bias), (3, 4, 1))
-
-
-def layer_norm(x: Array, weight: Array, bias: Array, rank: int, eps: float) -> Array:
-    """Layer normalisation over the last `rank` axes."""
-    axes = tuple(range(-rank, 0))
-    mean = x.mean(axes, keepdims=True)
-    variance = x.var(axes, keepdims=True)
-    return (x - mean) * jax.lax.rsqrt(variance + eps) * weight + bias
 
 
 def call_network(module: Any, params: dict[str, Array], name: str, x: Array, rank: int) -> Array:
@@ -212,3 +182,34 @@ def sample_multinomial(key: Array, total_count: Array, probs: Array, shape: tupl
     count = jnp.broadcast_to(jnp.asarray(total_count, dtype=probs.dtype), shape[:-1])
     draws = jax.random.multinomial(key, count, jnp.broadcast_to(probs, shape), shape=shape, dtype=probs.dtype)
     return draws.astype(jnp.int32)
+
+
+__all__ = [
+    "attention",
+    "avg_pool",
+    "bernoulli_log_prob",
+    "call_network",
+    "clipped_sigmoid",
+    "concat",
+    "conv",
+    "conv_transpose",
+    "cumlogsumexp",
+    "cummax",
+    "cummin",
+    "diag_embed",
+    "gather",
+    "layer_norm",
+    "leaf_name",
+    "max_pool",
+    "recurrent",
+    "sample_beta",
+    "sample_binomial",
+    "sample_dirichlet",
+    "sample_gamma",
+    "sample_multinomial",
+    "sample_poisson",
+    "segment_sum",
+    "solve",
+    "solve_triangular",
+    "take_along",
+]

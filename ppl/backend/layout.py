@@ -7,13 +7,14 @@ axes are addressed from the right, so leading axes need no mention anywhere.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ppl.errors import PlateError
 from ppl.program.program import Program
-from ppl.program.values import Plate
+from ppl.program.values import Lane, Plate, Value, walk
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,25 @@ def plate_positions(*programs: Program) -> dict[str, int]:
 
     for name in inside:
         position(name, ())
+    return positions
+
+
+def lane_positions(roots: Iterable[Value], outside: int) -> dict[str, int]:
+    """The position of every lane in some expressions: outside all plates; lanes that never meet share positions.
+
+    Args:
+        roots: the expressions.
+        outside: the greatest position of a plate.
+    """
+    meets: dict[str, set[str]] = {}
+    for node in walk(list(roots)):
+        lanes = [p.name for p in node.plates if isinstance(p, Lane)]
+        for name in lanes:
+            meets.setdefault(name, set()).update(lanes)
+    positions: dict[str, int] = {}
+    for name, others in meets.items():
+        taken = {positions[o] for o in others if o in positions}
+        positions[name] = next(p for p in itertools.count(outside + 1) if p not in taken)
     return positions
 
 

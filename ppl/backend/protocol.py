@@ -130,7 +130,7 @@ class Backend(Protocol):
         ...
 
     def array(self, item: Any, kind: str, precision: str) -> Array:
-        """An array of the backend from anything array-like, of a dtype kind at a precision."""
+        """An array of the backend from anything array-like, of a dtype kind at a precision; it may share its memory."""
         ...
 
     def to_numpy(self, array: Array) -> np.ndarray:
@@ -163,6 +163,12 @@ class Backend(Protocol):
 
     def native(self, program: Program, source: str, precision: str, params: Mapping[str, np.ndarray] | None) -> Any:
         """The native model function from its source, with network parameters filled in."""
+        ...
+
+    def module(
+        self, program: Program, name: str, source: str, precision: str, params: Mapping[str, np.ndarray] | None
+    ) -> Any:
+        """A network of the native model as a module of its library, with its parameters filled in."""
         ...
 
     def native_data(self, program: Program, precision: str) -> Arrays:

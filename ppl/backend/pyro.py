@@ -58,8 +58,10 @@ class PyroBackend:
         if isinstance(item, Tensor):
             return item.detach().to(dtype)
         array = np.asarray(item)
-        # torch tensors share memory with writable numpy arrays; a copy keeps the user's data out of reach.
-        return torch.as_tensor(array.copy() if array.ndim else array.item(), dtype=dtype)
+        if not array.ndim:
+            return torch.as_tensor(array.item(), dtype=dtype)
+        # Emitted functions write to no argument, so data may stay where it is; torch takes no read-only memory though.
+        return torch.as_tensor(array if array.flags.writeable else array.copy(), dtype=dtype)
 
     def to_numpy(self, array: Any) -> np.ndarray:
         """A numpy array."""
@@ -104,17 +106,29 @@ class PyroBackend:
 
     def native(self, program: Program, source: str, precision: str, params: Mapping[str, np.ndarray] | None) -> Any:
         """The Pyro model function; its networks hold `params`."""
+        return self._executed(program, source, precision, params)["model"]
+
+    def module(
+        self, program: Program, name: str, source: str, precision: str, params: Mapping[str, np.ndarray] | None
+    ) -> torch.nn.Module:
+        """A network of the program as a torch module."""
+        return self._executed(program, source, precision, params)[network_variables(program)[name]]
+
+    def _executed(
+        self, program: Program, source: str, precision: str, params: Mapping[str, np.ndarray] | None
+    ) -> dict[str, Any]:
+        """What the native source defines, its networks filled with `params`."""
         namespace: dict[str, Any] = {"networks": {}}
         for network in program.networks.values():
             if network.spec.foreign is not None:
                 namespace["networks"][network.name] = self.foreign_module(network.spec, 0)[0]
         with default_dtype(precision):
-            model = execute(source, "model", namespace, f"{program.name} pyro model")
+            execute(source, "model", namespace, f"{program.name} pyro model")
         for network in program.networks.values():
             module = namespace.get(network_variables(program)[network.name])
             if module is not None and params:
                 fill_module(module, network.name, params)
-        return model
+        return namespace
 
     def native_data(self, program: Program, precision: str) -> Arrays:
         """Keyword arguments of the native model: Pyro wants real tensors for counts and coin flips."""

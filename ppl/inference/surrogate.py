@@ -201,11 +201,17 @@ def build_surrogate(model: Compiled, guide: Compiled, objective: Objective, batc
     density = log_density(model.program, latents, params=params, checked=False)
     bound = Bound(density, draws, programs, batch)
     loss = apply("negative", objective.expression(bound))
-    emitter = model.emitter(programs=programs, lead=lead, batch=batch)
+    emitter = model.emitter(programs=programs, lead=lead, batch=batch, same=one_array(model.program.data))
     emitted = emitter.emit("loss", {"loss": loss}, single=True)
     function = model.load(emitted, guide.networks)
     shape = (objective.particles,) if lead else ()
     return Surrogate(emitted, function, model.noise_shapes(draws.noise, shape, batch), density, draws)
+
+
+def one_array(data: Mapping[str, Any]) -> dict[str, str]:
+    """For each name the first name under which the very same array is known: an autoencoder's input and its data."""
+    first: dict[int, str] = {}
+    return {name: first.setdefault(id(item), name) for name, item in data.items()}
 
 
 class ParameterSpace:

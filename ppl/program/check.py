@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from itertools import combinations
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from ppl.errors import DataError, GuideError, PlateError, ShapeError, SupportError, nearest
+from ppl.errors import DataError, GuideError, PlateError, ShapeError, SupportError, nearest, user_location
 
 from .containment import contains
 from .printing import distribution_text
@@ -17,15 +19,41 @@ if TYPE_CHECKING:
     from .program import Program
 
 
+def not_a_guide(guide: Any, expected: str = "a guide that was called with its inputs") -> GuideError:
+    """The error about something that is passed for a guide and is none."""
+    name = getattr(guide, "__name__", None)
+    text = name or repr(guide)
+    if isinstance(guide, type):
+        remedy = f"Write {text}()."
+    elif isinstance(guide, FunctionType):
+        remedy = f"A guide is a model of the latents: put @ppl.model above {text!r}, and pass guide={text}(...)."
+    elif callable(guide):
+        remedy = f"Call it with its inputs: guide={text}(...)."
+    else:
+        remedy = "A guide is a model of the latents: a function with @ppl.model above it, called with its inputs."
+    return GuideError(
+        f"{name!r} is no guide." if name else f"{text} is no guide.",
+        declared_at=user_location(),
+        expected=expected,
+        got=type(guide).__name__,
+        remedy=remedy,
+    )
+
+
 def check_guide(model: Program, guide: Program) -> None:
     """Every mistake in pairing a guide with a model, found without running either.
 
     Raises:
-        GuideError: a missing or extra site, an observed site in the guide, or an input the model does not have.
+        GuideError: no program at all, a missing or extra site, an observed site in the guide, or an input the model
+            does not have.
         ShapeError: different event shapes.
-        PlateError: different plates.
+        PlateError: different plates, or plates nested in another order.
         SupportError: draws of the guide can be impossible in the model.
     """
+    from .program import Program
+
+    if not isinstance(cast(Any, guide), Program):
+        raise not_a_guide(guide)
     latents = model.latents
     for name, site in latents.items():
         if name not in guide.sites:
@@ -54,6 +82,8 @@ def check_guide(model: Program, guide: Program) -> None:
         )
     _check_shared(model, guide)
     _check_inputs(model, guide)
+    _check_data(model, guide)
+    _check_nesting(model, guide)
 
 
 def _check_site(model: Program, guide: Program, name: str, site: Sample) -> None:
@@ -187,6 +217,42 @@ def _check_inputs(model: Program, guide: Program) -> None:
                 got=f"{plate.plate.size} elements",
                 remedy="Call model and guide with the same rows.",
             )
+
+
+def _check_data(model: Program, guide: Program) -> None:
+    """Model and guide are one function in the end: what they call by one name has to be one array."""
+    for name in guide.data.keys() & model.data.keys():
+        a, b = model.data[name], guide.data[name]
+        if a is b or np.array_equal(a, b):
+            continue
+        what = f"the data of site {name!r}" if name in model.sites else f"input {name!r}"
+        raise GuideError(
+            f"its input {name!r} holds other values than {what} of the model.",
+            model=guide.name,
+            declared_at=user_location(),
+            expected=f"the model's array of shape {np.shape(a)}",
+            got=f"an array of shape {np.shape(b)}" + ("" if np.shape(a) != np.shape(b) else " with other values"),
+            remedy="Call both with one array, or give the guide's argument a name of its own.",
+        )
+
+
+def _check_nesting(model: Program, guide: Program) -> None:
+    order = {
+        (outer.name, inner.name): s.location for s in model.statements for outer, inner in combinations(s.plates, 2)
+    }
+    for s in guide.statements:
+        for outer, inner in combinations(s.plates, 2):
+            if (inner.name, outer.name) in order:
+                raise PlateError(
+                    f"the guide nests plates {inner.name!r} and {outer.name!r} in another order than the model.",
+                    site=s.name,
+                    model=guide.name,
+                    declared_at=s.location,
+                    plate=str(outer),
+                    expected=f"{outer.name!r} inside {inner.name!r}, as at {order[inner.name, outer.name]}",
+                    got=f"{inner.name!r} inside {outer.name!r}",
+                    remedy="Nest them as the model does: then draws of both have their axes in one order.",
+                )
 
 
 def check_indices(program: Program) -> None:

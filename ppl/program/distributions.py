@@ -18,9 +18,9 @@ import numpy as np
 
 from ppl.errors import ModelError, ShapeError, SupportError, UnknownNameError, nearest, user_location
 
-from .ops import apply, in_scope, to_float
+from .ops import apply, element, in_scope, to_float
 from .supports import Support
-from .values import DType, Shape, Value, lift
+from .values import DType, Plate, Shape, Value, lift
 from .vocabulary import broadcast
 
 FAMILIES: dict[str, type[Distribution]] = {}
@@ -274,6 +274,26 @@ class Distribution(ABC):
         out = copy.copy(self)
         out.event_shape = wanted + core
         out.expanded = True
+        return out
+
+    def elements(self, plate: Plate) -> Self | None:
+        """The distribution of one element along the first independent axis, which becomes the plate.
+
+        Returns:
+            None where that axis cannot be told from the parameters: masked ones, and those made of others.
+        """
+        if self._nested or self.mask_value is not None:
+            return None
+        rank = len(self.element_shape)
+
+        def one(name: str, value: Value) -> Value:
+            if value.ndim - self.parameter_rank(name) < rank:
+                return value
+            return element(value, plate) if value.shape[0] == plate.size else apply("index", value, key=(0,))
+
+        out = copy.copy(self)
+        out.params = {name: one(name, value) for name, value in self.params.items()}
+        out.event_shape = self.event_shape[1:]
         return out
 
     def mask(self, mask: Any) -> Self:

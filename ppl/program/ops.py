@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+from collections.abc import Iterable
 from typing import Any
 
 from ppl.errors import ShapeError, UnknownNameError, nearest, user_location
 
-from .values import OPEN_PLATES, Plate, Value, lift
+from .values import OPEN_PLATES, Lane, Plate, Value, lift
 from .vocabulary import OPS
 
 
@@ -114,3 +117,18 @@ def plate_sum(value: Value, plates: tuple[Plate, ...], batch: dict[str, int] | N
         rest = tuple(p for p in value.plates if p not in plates)
         value = Value("plate_sum", (value,), (("plates", present),), rest, value.shape, value.dtype)
     return value if scale == 1.0 else apply("multiply", scale, value)
+
+
+def lane_logsumexp(value: Value, lane: Lane) -> Value:
+    """The log of the sum of exponentials over the alternatives of a lane."""
+    if lane not in value.plates:
+        return value + math.log(lane.size)
+    rest = tuple(p for p in value.plates if p != lane)
+    return Value("lane_logsumexp", (value,), (("lane", lane),), rest, value.shape, value.dtype)
+
+
+def free_lane(stem: str, size: int, values: Iterable[Value]) -> Lane:
+    """A lane that none of these values varies over yet."""
+    taken = {p.name for v in values for p in v.plates}
+    name = next(n for n in itertools.chain([stem], (f"{stem}.{i}" for i in itertools.count(1))) if n not in taken)
+    return Lane(name, size)

@@ -31,6 +31,14 @@ class Plate:
         return f"{self.name} ({self.size})"
 
 
+@dataclass(frozen=True)
+class Lane(Plate):
+    """An axis of alternatives that are summed out: components of a mixture, values of a discrete site.
+
+    In a lowered function it is a plate outside all plates. Programs hold no lanes, only densities made from them do.
+    """
+
+
 # The plates that are open while a model is traced, outermost first; None when no model is being traced. An operation
 # on a value whose plate is no longer open first turns that plate into an array axis.
 OPEN_PLATES: ContextVar[tuple[Plate, ...] | None] = ContextVar("open_plates", default=None)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -25,6 +26,8 @@ from ppl.program.statements import Deterministic, Sample
 
 # Discrete data given as real numbers is converted to integers up to this size, and used as it is beyond.
 LARGEST_COPY = 1_000_000
+# Numbers that one look at the data takes in.
+BLOCK = 1_000_000
 
 
 def observe(program: Program, data: Mapping[str, Any]) -> Program:
@@ -73,18 +76,18 @@ def check_data(program: Program, name: str, item: Any) -> np.ndarray:
             got=f"{array.dtype}",
             remedy=f"If the numbers are measurements, pass {name}.astype(float).",
         )
-    if array.dtype.kind == "f" and not np.all(np.isfinite(array)):
-        bad = np.argwhere(~np.isfinite(array))
+    count, at = failing(array, np.isfinite) if array.dtype.kind == "f" else (0, ())
+    if count:
         raise DataError(
-            f"its data holds {len(bad)} numbers that are NaN or infinite.",
+            f"its data holds {count} numbers that are NaN or infinite.",
             **facts,
             expected="finite numbers",
-            got=f"{array[tuple(bad[0])]}, first at index {tuple(int(i) for i in bad[0])}",
+            got=f"{array[at]}, first at index {at}",
             remedy="Leave these rows out, or fill them in; a distribution's .mask leaves elements out of the density.",
         )
     if kind != "float" and array.dtype.kind == "f":
-        if not np.all(np.mod(array, 1) == 0):
-            at = tuple(int(i) for i in np.argwhere(np.mod(array, 1) != 0)[0])
+        count, at = failing(array, lambda x: np.mod(x, 1) == 0)
+        if count:
             raise DtypeError(
                 "it is discrete, but its data holds fractions.",
                 **facts,
@@ -166,16 +169,42 @@ def _shape_error(statement: Sample, array: np.ndarray, facts: Mapping[str, Any])
     )
 
 
+def failing(
+    array: np.ndarray, test: Callable[[np.ndarray], np.ndarray | None], rows: bool = True
+) -> tuple[int, tuple[int, ...]]:
+    """How many elements fail a test, and the index of the first.
+
+    The test sees blocks of rows: what it computes on the way would otherwise be larger than the data themselves.
+
+    Args:
+        array: what to test.
+        test: which elements pass, in front of the axes that it takes together; None where it cannot tell.
+        rows: whether the first axis may be cut.
+    """
+    step = max(1, BLOCK * len(array) // max(array.size, 1)) if rows and array.ndim else 0
+    count, first = 0, ()
+    for start in range(0, len(array), step) if step else (0,):
+        passed = test(array[start : start + step] if step else array)
+        if passed is None or np.all(passed):
+            continue
+        bad = np.argwhere(~np.asarray(passed))
+        if not count:
+            at = [int(i) for i in bad[0]]
+            first = (at[0] + start, *at[1:]) if at else ()
+        count += len(bad)
+    return count, first
+
+
 def check_support(statement: Sample, array: np.ndarray, facts: dict[str, Any]) -> None:
     """Data must lie where the density is positive; supports with symbolic bounds are checked when running."""
     support = statement.dist.support
-    inside = support.contains(array)
-    if inside is None or np.all(inside):
+    # Rows can be looked at block by block; a site without plates has none.
+    count, at = failing(array, support.contains, rows=bool(statement.plates))
+    if not count:
         return
-    bad = np.argwhere(~inside)
-    at = tuple(int(i) for i in bad[0])
+    size = array.size // math.prod(array.shape[array.ndim - support.rank :])
     raise SupportError(
-        f"{len(bad)} of its {inside.size} data values lie outside the support.",
+        f"{count} of its {size} data values lie outside the support.",
         **facts,
         expected=f"values in {support}, from {distribution_text(statement.dist)}",
         got=f"{np.array2string(array[at], threshold=6)} at index {at}",

@@ -71,6 +71,22 @@ def plate_sum(low: Lowering, node: Value, args: list[Piece]) -> Piece:
 
 
 @rule
+def lane_logsumexp(low: Lowering, node: Value, args: list[Piece]) -> Piece:
+    (arg,) = args
+    layout = arg.layout
+    lane = layout.frame.index(node.attr("lane"))
+    rest = trim(None if p == node.attr("lane") else p for p in layout.frame)
+    function = "torch.logsumexp" if low.torch else "jax.nn.logsumexp"
+    if len(rest) < len(layout.frame):
+        # The lane is the outermost axis; axes of size one that it held in place go with it.
+        dropped = tuple(i - len(layout.frame) - layout.rank for i in range(len(layout.frame) - len(rest)))
+        return low.call(function, arg.text, tuple_text(dropped), layout=Layout(layout.lead, rest, layout.rank))
+    axis = str(lane - len(layout.frame) - layout.rank)
+    keep = "keepdim=True" if low.torch else "keepdims=True"
+    return low.call(function, arg.text, axis, keep, layout=Layout(layout.lead, rest, layout.rank))
+
+
+@rule
 def lead_reduce(low: Lowering, node: Value, args: list[Piece]) -> Piece:
     """Reduce the one leading axis: "mean" or "logsumexp"."""
     (arg,) = args

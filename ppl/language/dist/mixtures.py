@@ -8,9 +8,9 @@ from typing import Any
 
 from ppl.errors import ModelError, ShapeError, SupportError, user_location
 from ppl.program.distributions import Distribution, NoiseSource
-from ppl.program.ops import apply
+from ppl.program.ops import apply, element, free_lane, lane_logsumexp
 from ppl.program.supports import Support
-from ppl.program.values import Value, lift
+from ppl.program.values import OPEN_PLATES, Value, lift
 
 from . import algebra as al
 from .algebra import add
@@ -134,6 +134,19 @@ class MixtureSameFamily(Mixed):
         terms = components.element_log_prob(spread)
         wanted = (*lead, *components.element_shape)
         return lift(al.sum_as(al.filled(terms, wanted), wanted, rank - components.event_rank))
+
+    def _density(self, x: Value) -> Value:
+        weights = self.mixing.log_probs
+        lane = free_lane("component", self.mixing.categories, (x, weights, *self.components.values()))
+        components = self.components if self.components.support.bounds else self.components.unchecked()
+        one = components.elements(lane)
+        if one is None or OPEN_PLATES.get() is not None:
+            return super()._density(x)
+        # The outermost axis: a sum over it runs along whole rows of the other axes, one over a short last axis does not.
+        shape = x.shape[: x.ndim - self.event_rank]
+        wanted = (*shape, *one.element_shape)
+        terms = al.sum_as(al.filled(one.element_log_prob(x), wanted), wanted, self.event_rank - one.event_rank)
+        return lane_logsumexp(lift(terms) + element(weights, lane), lane)
 
     def unchecked(self) -> MixtureSameFamily:
         """Without the guard, which stays in components that have bounds of their own."""
