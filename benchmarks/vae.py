@@ -3,8 +3,9 @@
 Networks with one hidden layer and tanh: pixels-hidden-(2 × latent) and latent-hidden-pixels, sizes 784-400-20 and
 64-256-8. Bernoulli pixels (grey values cut at the middle of their range), standard normal prior, guide
 Normal(h[:latent], exp(h[latent:])). The loss is the whole data set's negative ELBO, one particle, in nats: the
-minibatch's sum times rows / batch. Adam, 1e-3. All candidates start from the same weights and see the same minibatches,
-whose row numbers are computed outside the step; the rows are gathered inside it.
+minibatch's sum times rows / batch. Adam, 1e-3. All candidates start from the same weights. The peers see the same
+minibatches, whose row numbers are computed before the clock starts; Credo permutes the rows of each epoch itself, on
+the clock. The rows are gathered inside the step.
 """
 
 import gzip

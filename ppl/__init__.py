@@ -5,13 +5,14 @@ This module is the public API: one explicit list, nothing computed.
 
 from . import errors as errors
 from . import inference as inference
-from .backend.compiled import agreement as agreement
+from .backend.comparison import agreement as agreement
 from .backend.compiled import compile as compile
 from .inference.infer import infer as infer
 from .language import dist as dist
 from .language import nn as nn
 from .language import ops as ops
 from .language.arrays import spec as spec
+from .language.foreign import external as external
 from .language.model import model as model
 from .language.plates import plate as plate
 from .language.sites import deterministic as deterministic
@@ -32,6 +33,7 @@ __all__ = [
     "deterministic",
     "dist",
     "errors",
+    "external",
     "factor",
     "infer",
     "inference",

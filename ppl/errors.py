@@ -38,7 +38,10 @@ def user_location() -> Location | None:
     frame = sys._getframe(1)
     while frame is not None:
         filename = frame.f_code.co_filename
-        if is_user_file(filename) and "contextlib" not in filename and not filename.startswith("<frozen"):
+        # The `__init__` that dataclasses generate is in no file.
+        generated = filename == "<string>" and frame.f_code.co_name == "__init__"
+        machinery = generated or "contextlib" in filename or filename.startswith("<frozen")
+        if is_user_file(filename) and not machinery:
             return Location(filename, frame.f_lineno)
         frame = frame.f_back
     return None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import importlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -27,6 +26,7 @@ from ppl.program.values import Value, constant
 from ppl.transforms.density import NoiseSpec, log_density, simulator
 
 from .emit import Emitted, FunctionEmitter
+from .foreign import check_module
 from .native import check_backend, native_source
 from .protocol import Array, Arrays, Backend, Key, NoiseShape
 
@@ -108,6 +108,8 @@ class Compiled:
                 continue
             if network.spec.foreign is not None:
                 module, arrays = self.backend.foreign_module(network.spec, seed)
+                if not network.spec.is_function:
+                    check_module(self.program, network, module, self.backend)
                 self.networks[network.name] = module
                 out |= arrays
             else:
@@ -169,10 +171,18 @@ class Compiled:
         return self._arrays[key][1]
 
     def param_arrays(self, params: Mapping[str, Any] | None = None) -> Arrays:
-        """The `params` argument, from the starting values and what overrides them."""
+        """The `params` argument, from the starting values and what overrides them.
+
+        Parameters of others, such as those of the guide that a fit holds too, are passed over if all of the program's
+        own are there. A name is misspelt if one of these is missing.
+
+        Raises:
+            UnknownNameError: there is no such parameter.
+            ShapeError: its values have another shape.
+        """
         given = {**self.params, **(params or {})}
         unknown = set(given) - set(self.params)
-        if unknown:
+        if unknown and set(self.params) - set(params or {}):
             name = min(unknown)
             raise UnknownNameError(
                 f"there is no parameter {name!r}.",
@@ -182,7 +192,19 @@ class Compiled:
                 got=repr(name),
                 remedy=nearest(name, self.params),
             )
-        return {k: self.backend.array(v, "float", self.precision) for k, v in given.items()}
+        for name, start in self.params.items():
+            # Left alone, an array of another shape would broadcast: another model, without a word.
+            if np.shape(given[name]) != start.shape:
+                statement = self.program.by_name.get(name)
+                raise ShapeError(
+                    f"parameter {name!r} is given with the wrong shape.",
+                    model=self.program.name,
+                    declared_at=user_location() if statement is None else statement.location,
+                    expected=f"shape {start.shape}",
+                    got=f"shape {np.shape(given[name])}",
+                    remedy="Plates come first, then one element; a fit of other rows has no values for these.",
+                )
+        return {k: self.backend.array(given[k], "float", self.precision) for k in self.params}
 
     def value_arrays(self, values: Mapping[str, Any]) -> Arrays:
         """The `values` argument: draws of sites, leading axes in front."""
@@ -411,70 +433,3 @@ def check_precision(array: np.ndarray, name: str, model: str, location: Location
             got=f"numbers up to {np.max(np.abs(array[finite])):.6g} with standard deviation {spread:.3g}",
             remedy='Pass precision="float64", or centre and scale the data.',
         )
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """Per-site log densities of one program on both backends, in nats, at shared draws.
-
-    Attributes:
-        program: name of the model.
-        precision: working precision.
-        rows: for each site, (pure numpyro, pure pyro, native numpyro, native pyro).
-        difference: the largest difference, relative to max(1, |log density|).
-    """
-
-    program: str
-    precision: str
-    rows: Mapping[str, tuple[float, ...]]
-    difference: float
-
-    COLUMNS = ("numpyro", "pyro", "numpyro native", "pyro native")
-
-    def __str__(self) -> str:
-        width = max([len("site"), *(len(n) for n in self.rows)])
-        head = f"{'site':<{width}}  " + "  ".join(f"{c:>16}" for c in self.COLUMNS)
-        lines = [head]
-        for name, row in self.rows.items():
-            lines.append(f"{name:<{width}}  " + "  ".join(f"{v:16.6f}" for v in row))
-        lines.append(f"largest difference {self.difference:.2e} ({self.precision}, relative to max(1, |log density|))")
-        return "\n".join(lines)
-
-    __repr__ = __str__
-
-
-def agreement(
-    program: Program, *, seed: int = 0, precision: str = "float32", params: Mapping[str, Any] | None = None
-) -> Agreement:
-    """Compare both backends, pure and native, site by site at shared draws.
-
-    Args:
-        program: any program; latent sites are drawn from it once, by JAX.
-        seed: for the draws and the networks' starting values.
-        precision: "float32" or "float64".
-        params: parameters that differ from the starting values.
-
-    Returns:
-        The table of log densities in nats; printing it shows it.
-    """
-    jax_side = compile(program, "numpyro", precision=precision, seed=seed)
-    torch_side = compile(program, "pyro", precision=precision, seed=seed)
-    draws = jax_side.simulate(key=jax_side.backend.key(seed), params=params, observed=True)
-    values = {n: jax_side.backend.to_numpy(draws[n]) for n in program.latents}
-    columns: list[dict[str, float]] = []
-    for side in (jax_side, torch_side):
-        terms = side.log_density(values, params, by_site=True)
-        columns.append({n: float(side.backend.to_numpy(side.plate_total(n, t))) for n, t in terms.items()})
-    for side in (jax_side, torch_side):
-        full = {**side.params, **(params or {})}
-        columns.append(side.backend.native_log_density(program, side.source, values, full, precision))
-    rows = {n: tuple(c[n] for c in columns) for n in columns[0]}
-    worst = max((_relative(row) for row in rows.values()), default=0.0)
-    return Agreement(program.name, precision, rows, worst)
-
-
-def _relative(row: Sequence[float]) -> float:
-    if all(np.isneginf(v) for v in row):
-        return 0.0
-    low, high = min(row), max(row)
-    return float((high - low) / max(1.0, abs(low), abs(high))) if np.isfinite([low, high]).all() else float("inf")

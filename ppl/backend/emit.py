@@ -14,7 +14,7 @@ from ppl.program.program import Program
 from ppl.program.simplify import simplify
 from ppl.program.values import Plate, Value, reference, rewrite, walk
 
-from .layout import Layout, frame_of, index_text, lane_positions, plate_positions
+from .layout import Layout, frame_of, index_text, lane_positions, merge, plate_positions
 from .lowering import Lowering, identifier, text_of
 from .pieces import Piece
 from .spelling import ATOM, Spelling
@@ -242,6 +242,8 @@ class FunctionEmitter:
     def _network(self, lowering: Lowering, node: Value) -> Piece:
         name = node.attr("name")
         self.network_names[name] = None
+        if dict(node.attrs).get("external"):
+            return external_call(lowering, node, f"networks[{name!r}]")
         x = lowering.piece(node.args[0])
         layout = Layout(x.layout.lead, x.layout.frame, node.ndim)
         self.arguments[f"params/{name}."] = Argument("params", f"{name}.", name, "float")
@@ -252,8 +254,19 @@ class FunctionEmitter:
             repr(name),
             x.text,
             str(x.layout.rank),
+            repr(node.shape),
             layout=layout,
         )
+
+
+def external_call(lowering: Lowering, node: Value, function: str) -> Piece:
+    """A call of a user's own function; each element comes with the number of its own axes."""
+    given = [lowering.array(lowering.piece(a)) for a in node.args]
+    target = merge(Layout(a.layout.lead, a.layout.frame, 0) for a in given)
+    texts = [lowering.aligned(a, Layout(target.lead, target.frame, a.layout.rank)).text for a in given]
+    pairs = [f"({text}, {a.layout.rank})" for text, a in zip(texts, given, strict=True)]
+    layout = Layout(target.lead, target.frame, node.ndim)
+    return lowering.call("runtime.call_external", function, *pairs, layout=layout)
 
 
 _counter = 0

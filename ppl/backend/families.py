@@ -17,6 +17,8 @@ from ppl.language.dist import Bijection, Distribution
 from ppl.program.supports import Support, real, unit_interval
 from ppl.program.values import Value
 
+from .more_families import MORE, ONLY_IN, SHARED
+
 Library = Literal["pyro", "numpyro"]
 # Writes a value in the backend's language; a parameter of the distribution at hand with its independent axes lined up.
 ValueText = Callable[[Value], str]
@@ -74,8 +76,8 @@ PLAIN = frozenset(
     """.split()  # noqa: SIM905
 )
 PLAIN_IN: dict[Library, frozenset[str]] = {
-    "pyro": PLAIN | {"OneHotCategorical"},
-    "numpyro": PLAIN | {"DiscreteUniform", "TruncatedNormal"},
+    "pyro": PLAIN | SHARED | ONLY_IN["pyro"] | {"OneHotCategorical"},
+    "numpyro": PLAIN | SHARED | ONLY_IN["numpyro"] | {"DiscreteUniform", "TruncatedNormal"},
 }
 _OWN_FUNCTIONS = "Inference by ppl.infer evaluates the program's own density, which has this family on both backends."
 
@@ -240,6 +242,7 @@ CUSTOM: dict[str, Builder] = {
     "ZeroInflatedNegativeBinomial": _zero_inflated,
     "ZeroInflatedPoisson": _zero_inflated_poisson,
     "Transformed": _transformed,
+    **MORE,
 }
 
 
@@ -252,6 +255,8 @@ SIMPLE: dict[str, str] = {
     "StickBreaking": "StickBreakingTransform()",
     "Ordered": "OrderedTransform()",
     "CorrCholesky": "CorrCholeskyTransform()",
+    "CorrMatrix": "ComposeTransform([dist.transforms.CorrCholeskyTransform(), "
+    "dist.transforms.CorrMatrixCholeskyTransform().inv])",
 }
 PYRO_BIJECTIONS: dict[str, str] = {**SIMPLE, "Tanh": "TanhTransform()", "Identity": "identity_transform"}
 NUMPYRO_BIJECTIONS: dict[str, str] = {

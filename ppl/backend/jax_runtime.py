@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from .foreign import check_rows
+from .jax_foreign import call_external
 from .jax_layers import attention, avg_pool, conv, conv_transpose, layer_norm, max_pool, recurrent
 
 
@@ -123,7 +125,9 @@ def concat(parts: Sequence[Array], axis: int, rank: int) -> Array:
     return jnp.concatenate([jnp.broadcast_to(p, batch + p.shape[p.ndim - rank :]) for p in parts], axis=axis)
 
 
-def call_network(module: Any, params: dict[str, Array], name: str, x: Array, rank: int) -> Array:
+def call_network(
+    module: Any, params: dict[str, Array], name: str, x: Array, rank: int, shape: tuple[int, ...]
+) -> Array:
     """A user's own equinox module on folded elements, with its arrays taken from `params`."""
     import equinox as eqx
 
@@ -133,6 +137,7 @@ def call_network(module: Any, params: dict[str, Array], name: str, x: Array, ran
     filled = eqx.combine(jax.tree_util.tree_unflatten(tree, own), static)
     front = x.shape[: x.ndim - rank]
     out = jax.vmap(filled)(x.reshape((-1, *x.shape[x.ndim - rank :])))
+    check_rows(name, out.shape[1:], shape)
     return out.reshape(front + out.shape[1:])
 
 
@@ -155,13 +160,16 @@ def sample_gamma(key: Array, concentration: Array, shape: tuple[int, ...]) -> Ar
 
 
 def sample_beta(key: Array, a: Array, b: Array, shape: tuple[int, ...]) -> Array:
-    """Beta draws, with pathwise gradients."""
-    return jax.random.beta(key, jnp.broadcast_to(a, shape), jnp.broadcast_to(b, shape))
+    """Beta draws, with pathwise gradients; kept off 0 and 1, where the density may be infinite, as torch does."""
+    draws = jax.random.beta(key, jnp.broadcast_to(a, shape), jnp.broadcast_to(b, shape))
+    limits = jnp.finfo(draws.dtype)
+    return jnp.clip(draws, limits.tiny, 1.0 - limits.epsneg)
 
 
 def sample_dirichlet(key: Array, concentration: Array, shape: tuple[int, ...]) -> Array:
-    """Dirichlet draws, with pathwise gradients."""
-    return jax.random.dirichlet(key, jnp.broadcast_to(concentration, shape), dtype=concentration.dtype)
+    """Dirichlet draws, with pathwise gradients; kept off 0, where the density may be infinite, as torch does."""
+    draws = jax.random.dirichlet(key, jnp.broadcast_to(concentration, shape), dtype=concentration.dtype)
+    return jnp.maximum(draws, jnp.finfo(draws.dtype).tiny)
 
 
 def sample_poisson(key: Array, rate: Array, shape: tuple[int, ...]) -> Array:
@@ -188,6 +196,7 @@ __all__ = [
     "attention",
     "avg_pool",
     "bernoulli_log_prob",
+    "call_external",
     "call_network",
     "clipped_sigmoid",
     "concat",

@@ -258,7 +258,7 @@ class Lowering:
             if whole and not keep and node.op in ("sum", "mean", "max", "min", "var", "all", "any", "prod")
             else single
         )
-        if node.op in ("var", "max", "min", "sum", "mean", "all", "any", "prod") or node.op == "logsumexp":
+        if node.op in REDUCTIONS or node.op in ("argmax", "argmin"):
             axis = _join(axis, f"keepdim{'' if self.torch else 's'}=True" if keep else "")
         template = self.spelling.calls.get(node.op, f"{self.xp}.{node.op}({{0}})")
         method = template.startswith("{0}.")

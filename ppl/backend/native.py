@@ -20,11 +20,20 @@ from ppl.program.supports import Support
 from ppl.program.values import Plate, Value, reference, walk
 from ppl.transforms.density import Resolver
 
+from .constraints import constraint_name
+from .emit import external_call
 from .families import Library, native_text
 from .layout import Layout, alignment, frame_of, index_text, merge, plate_positions
 from .lowering import Lowering, identifier, text_of
 from .native_names import RESERVED, network_variables, variable_names
-from .native_networks import equinox_network, layer_inputs, mapped_axes, torch_network
+from .native_networks import (
+    equinox_network,
+    function_network,
+    is_library_made,
+    layer_inputs,
+    mapped_axes,
+    torch_network,
+)
 from .pieces import Piece
 from .spelling import ATOM, JAX, TORCH
 
@@ -57,7 +66,6 @@ DIALECTS = {"pyro": _PYRO, "numpyro": _NUMPYRO}
 # A sample statement longer than this gets its parameters named; a parameter shorter than that stays where it is.
 LONGEST_LINE = 110
 LONGEST_PARAMETER = 20
-CONSTRAINTS = {"ordered": "ordered_vector"}
 
 
 def check_backend(name: str) -> Library:
@@ -149,22 +157,25 @@ class NativeEmitter:
             definitions = "\n\n".join(self._network_definition(spec) for spec in networks)
         if self.backend == "numpyro":
             if networks:
-                head = "import equinox as eqx\n" + head + "from numpyro.contrib.module import eqx_module\n"
-            if "jsp." in text:
+                head += "from numpyro.contrib.module import eqx_module\n"
+            if "eqx." in definitions:
+                head = "import equinox as eqx\n" + head
+            if "jsp." in text + definitions:
                 head = head.replace("import numpyro\n", "import jax.scipy.special as jsp\nimport numpyro\n", 1)
             if "jax." not in text.replace("jax.numpy", "") and not networks:
                 head = head.replace("import jax\n", "", 1)
             if "jnp." not in text and not (networks and "jnp." in definitions):
                 head = head.replace("import jax.numpy as jnp\n", "", 1)
-        elif "F." in text:
+        elif "F." in text + definitions:
             head += "import torch.nn.functional as F\n"
         if networks and "OrderedDict(" in definitions:
             head = "from collections import OrderedDict\n\n" + head
         if self.backend == "pyro" and "torch." not in text and not networks:
             head = head.replace("import torch\n", "", 1)
-        if "runtime." in text:
-            module = "torch_runtime" if self.backend == "pyro" else "jax_runtime"
-            head += f"\nfrom ppl.backend import {module} as runtime\n"
+        library = "torch" if self.backend == "pyro" else "jax"
+        own = {"modules": "modules." in definitions, "runtime": "runtime." in text + definitions}
+        if any(own.values()):
+            head += "\n" + "".join(f"from ppl.backend import {library}_{n} as {n}\n" for n, used in own.items() if used)
         parts = [head]
         if networks:
             parts.append("\n" + definitions + "\n")
@@ -264,7 +275,7 @@ class NativeEmitter:
             case Param():
                 return self._param(statement, variable)
             case Network():
-                if statement.random:
+                if not statement.trained:
                     return []
                 if self.backend == "pyro":
                     return [f"{variable} = pyro.module({text_of(name)}, {self.network_variables[name]})"]
@@ -302,7 +313,7 @@ class NativeEmitter:
         return [f"{variable} = {self.backend}.param({text_of(statement.name)}, {init}{constraint}){shape}"]
 
     def _constraint(self, support: Support) -> str:
-        name = CONSTRAINTS.get(support.kind, support.kind)
+        name = constraint_name(self.backend, support.kind)
         text = f"{self.dialect.constraints}.{name}"
         if support.bounds:
             text += f"({', '.join(self.lowering.piece(b).text for b in support.bounds)})"
@@ -369,6 +380,13 @@ class NativeEmitter:
         x = lowering.piece(node.args[0])
         layout = Layout(False, x.layout.frame, node.ndim)
         spec = self.program.networks[name].spec
+        if spec.is_function:
+            return external_call(lowering, node, self.network_variables[name])
+        if spec.foreign is None and not is_library_made(spec):
+            given = [lowering.piece(a) for a in node.args]
+            target = merge(Layout(False, a.layout.frame, 0) for a in given)
+            texts = [lowering.aligned(a, Layout(False, target.frame, a.layout.rank)).text for a in given]
+            return lowering.call(self.variables[name], *texts, layout=Layout(False, target.frame, node.ndim))
         width = len(x.layout.frame)
         call = self.variables[name]
         if self.backend == "numpyro":
@@ -389,17 +407,36 @@ class NativeEmitter:
                     return layer_inputs(spec, node.args[0])
         return [()] * len(spec.layers)
 
+    def _call(self, spec: NetworkSpec) -> Value:
+        """How a network is called.
+
+        Raises:
+            UnsupportedByBackend: its calls have elements of different shapes, or there is none.
+        """
+        roots = [e for statement in self.program.statements for e in expressions(statement)]
+        calls = [n for n in walk(roots) if n.op == "network" and n.attr("name") == spec.name]
+        if len({tuple(a.shape for a in n.args) for n in calls}) != 1:
+            raise UnsupportedByBackend(
+                self.backend,
+                f"network {spec.name!r} as a native model",
+                "its calls have elements of different shapes" if calls else "it is never called",
+                "Declare one network for each shape, or use the inference of ppl, which has no such limit.",
+            )
+        return calls[0]
+
     def _array_text(self, array: np.ndarray) -> str:
         maker = "torch.tensor" if self.backend == "pyro" else "jnp.array"
-        if array.size > 3 and np.all(array == array.flat[0]):
+        if array.size > 1 and np.all(array == array.flat[0]):
             number = array.flat[0].item()
             short = {0.0: "zeros", 1.0: "ones"}.get(number) if array.dtype.kind == "f" else None
             shape = str(array.size) if array.ndim == 1 else str(tuple(array.shape))
             if short:
                 return f"{self.spelling.module}.{short}({shape})"
-            return f"{self.spelling.module}.full({tuple(array.shape)}, {number!r})"
+            if array.size > 3:
+                return f"{self.spelling.module}.full({tuple(array.shape)}, {number!r})"
         if array.ndim == 2 and array.dtype.kind == "f" and np.array_equal(array, np.eye(*array.shape)):
-            return f"{self.spelling.module}.eye{array.shape}"
+            rows, columns = array.shape
+            return f"{self.spelling.module}.eye({rows if rows == columns else f'{rows}, {columns}'})"
         return f"{maker}({array.tolist()})"
 
     def _network_definition(self, spec: NetworkSpec) -> str:
@@ -410,11 +447,14 @@ class NativeEmitter:
                 other = "torch" if self.backend == "pyro" else "jax"
                 raise UnsupportedByBackend(
                     self.backend,
-                    f"network {spec.name!r}",
-                    f"nn.module was given no `{other}` factory",
+                    f"external {spec.name!r}" if spec.is_function else f"network {spec.name!r}",
+                    f"it was given no `{other}` {'function' if spec.is_function else 'factory'}",
                     f"Pass {other}=..., or use the other backend.",
                 )
-            return f"{name} = networks[{text_of(spec.name)}]  # your own module"
+            own = "function" if spec.is_function else "module"
+            return f"{name} = networks[{text_of(spec.name)}]  # your own {own}"
+        if not is_library_made(spec):
+            return function_network(name, spec, self._call(spec), self.spelling, self._array_text)
         if self.backend == "pyro":
             return torch_network(name, spec, self._layer_inputs(spec))
         return equinox_network(name, spec)

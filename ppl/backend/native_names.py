@@ -25,6 +25,7 @@ RESERVED = frozenset(
         "jnp",
         "jsp",
         "model",
+        "modules",
         "networks",
         "numpyro",
         "pyro",

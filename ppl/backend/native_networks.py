@@ -1,13 +1,32 @@
-"""Networks in native models: their specification spelled as `torch.nn` or `equinox.nn` layers."""
+"""Networks in native models: spelled as `torch.nn` or `equinox.nn` layers, or as functions of their weights."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from ppl.errors import UnsupportedByBackend
-from ppl.program.networks import Layer, NetworkSpec, apply_layer
+from ppl.program.networks import ACTIVATIONS, Layer, NetworkSpec, Weight, apply_layer, apply_network
+from ppl.program.simplify import simplify
 from ppl.program.values import Shape, Value, reference
+
+from .layout import Layout
+from .lowering import Lowering, text_of
+from .pieces import Piece
+from .spelling import ATOM, Spelling
+
+_CONVOLUTIONS = tuple(f"{kind}{rank}d" for kind in ("conv", "conv_transpose") for rank in (1, 2, 3))
+# Layers that both torch.nn and equinox.nn have, with the same weights.
+LIBRARY_KINDS = frozenset(
+    [*ACTIVATIONS, *_CONVOLUTIONS, "linear", "embedding", "layer_norm", "rms_norm", "group_norm", "reshape", "flatten"]
+)
+
+
+def is_library_made(spec: NetworkSpec) -> bool:
+    """Whether a network is a sequence of layers that both libraries have; others become functions of their weights."""
+    return all(layer.kind in LIBRARY_KINDS for layer in spec.layers)
 
 
 def layer_inputs(spec: NetworkSpec, x: Value) -> list[Shape]:
@@ -27,10 +46,12 @@ def mapped_axes(spec: NetworkSpec, inputs: list[Shape]) -> int:
     """
     found: dict[int, str] = {}
     for layer, shape in zip(spec.layers, inputs, strict=True):
-        taken = {"linear": 1, "embedding": 0, "conv2d": 3, "conv_transpose2d": 3}.get(layer.kind)
-        if layer.kind == "layer_norm":
+        taken = {"linear": 1, "embedding": 0}.get(layer.kind)
+        if layer.kind in _CONVOLUTIONS:
+            taken = int(layer.kind[-2]) + 1
+        elif layer.kind in ("layer_norm", "rms_norm"):
             taken = len(layer.get("shape"))
-        elif layer.kind in ("reshape", "flatten"):
+        elif layer.kind in ("reshape", "flatten", "group_norm"):
             taken = len(shape)
         if taken is not None:
             found.setdefault(len(shape) - taken, layer.name)
@@ -61,21 +82,31 @@ def _settings(layer: Layer, names: tuple[str, ...], defaults: Mapping[str, Any])
     return "".join(parts)
 
 
+def _convolution(layer: Layer) -> str:
+    """The call of a convolution of either library, without its end."""
+    get, rank = layer.get, int(layer.kind[-2])
+    ones, zeros = (1,) * rank, (0,) * rank
+    transposed = layer.kind.startswith("conv_transpose")
+    more: dict[str, Any] = {"output_padding": zeros} if transposed else {"dilation": ones, "groups": 1}
+    defaults = {"stride": ones, "padding": zeros, **more, "bias": True}
+    extra = _settings(layer, tuple(defaults), defaults)
+    kernel = get("kernel") if rank > 1 else get("kernel")[0]
+    return f"Conv{'Transpose' if transposed else ''}{rank}d({get('inputs')}, {get('outputs')}, {kernel}{extra}"
+
+
 def _torch_layer(layer: Layer, rank: int) -> str:
     get = layer.get
     match layer.kind:
         case "linear":
             return f"torch.nn.Linear({get('inputs')}, {get('outputs')}{'' if get('bias') else ', bias=False'})"
-        case "conv2d":
-            defaults = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 1, "bias": True}
-            extra = _settings(layer, tuple(defaults), defaults)
-            return f"torch.nn.Conv2d({get('inputs')}, {get('outputs')}, {get('kernel')}{extra})"
-        case "conv_transpose2d":
-            defaults = {"stride": (1, 1), "padding": (0, 0), "output_padding": (0, 0), "bias": True}
-            extra = _settings(layer, tuple(defaults), defaults)
-            return f"torch.nn.ConvTranspose2d({get('inputs')}, {get('outputs')}, {get('kernel')}{extra})"
+        case kind if kind in _CONVOLUTIONS:
+            return f"torch.nn.{_convolution(layer)})"
         case "layer_norm":
             return f"torch.nn.LayerNorm({list(get('shape'))}, eps={get('eps')!r})"
+        case "rms_norm":
+            return f"torch.nn.RMSNorm({list(get('shape'))}, eps={get('eps')!r})"
+        case "group_norm":
+            return f"torch.nn.GroupNorm({get('groups')}, {get('channels')}, eps={get('eps')!r})"
         case "embedding":
             return f"torch.nn.Embedding({get('size')}, {get('features')})"
         case "reshape":
@@ -105,16 +136,14 @@ def _equinox_layer(layer: Layer, key: int) -> str:
         case "linear":
             bias = "" if get("bias") else ", use_bias=False"
             return f"eqx.nn.Linear({get('inputs')}, {get('outputs')}{bias}{random})"
-        case "conv2d":
-            defaults = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 1, "bias": True}
-            extra = _settings(layer, tuple(defaults), defaults).replace("bias=", "use_bias=")
-            return f"eqx.nn.Conv2d({get('inputs')}, {get('outputs')}, {get('kernel')}{extra}{random})"
-        case "conv_transpose2d":
-            defaults = {"stride": (1, 1), "padding": (0, 0), "output_padding": (0, 0), "bias": True}
-            extra = _settings(layer, tuple(defaults), defaults).replace("bias=", "use_bias=")
-            return f"eqx.nn.ConvTranspose2d({get('inputs')}, {get('outputs')}, {get('kernel')}{extra}{random})"
+        case kind if kind in _CONVOLUTIONS:
+            return f"eqx.nn.{_convolution(layer).replace('bias=', 'use_bias=')}{random})"
         case "layer_norm":
             return f"eqx.nn.LayerNorm({tuple(get('shape'))}, eps={get('eps')!r})"
+        case "rms_norm":
+            return f"eqx.nn.RMSNorm({tuple(get('shape'))}, eps={get('eps')!r}, use_bias=False)"
+        case "group_norm":
+            return f"eqx.nn.GroupNorm({get('groups')}, {get('channels')}, eps={get('eps')!r})"
         case "embedding":
             return f"eqx.nn.Embedding({get('size')}, {get('features')}{random})"
         case "reshape":
@@ -128,3 +157,52 @@ def equinox_network(name: str, spec: NetworkSpec) -> str:
     """The definition of a network as an `equinox.nn.Sequential`."""
     rows = "".join(f"    {_equinox_layer(layer, i)},\n" for i, layer in enumerate(spec.layers))
     return f"{name} = eqx.nn.Sequential([\n{rows}])"
+
+
+def function_network(name: str, spec: NetworkSpec, call: Value, spelling: Spelling, arrays: Any) -> str:
+    """The definition of a network as a function of its weights and one or more elements, any leading axes in front.
+
+    Args:
+        name: the variable that holds the network.
+        spec: the network.
+        call: how the model calls it: an operation `network`.
+        spelling: the words of the array library.
+        arrays: writes an array constant as text.
+    """
+    given = [a for a in call.args if not (a.op == "site" and a.attr("name") in spec.weights)]
+    stems = ["x", *(f"other_{i}" for i in range(1, len(given)))] if len(given) != 2 else ["x", "other"]
+    leaves = [reference("input", n, (), a.shape, a.dtype) for n, a in zip(stems, given, strict=True)]
+
+    def load(leaf: Value) -> Piece:
+        if leaf.op == "input":
+            return Piece(leaf.attr("name"), ATOM + 1, Layout(True, (), leaf.ndim))
+        own = leaf.attr("name").removeprefix(f"{spec.name}.")
+        return Piece(f"weights[{text_of(own)}]", ATOM, Layout(False, (), leaf.ndim))
+
+    def weight(full: str, w: Weight) -> Value:
+        return reference("param", full, (), w.shape, "float")
+
+    out = simplify({"out": apply_network(spec, leaves[0], weight, tuple(leaves[1:]))})["out"]
+    lowering = Lowering(spelling, {}, "", load, taken={*stems, "weights"}, name_hints=False, inline_arrays=arrays)
+    lowering.plan([out])
+    result = lowering.piece(out).text
+    function = f"{name.removesuffix('_network')}_function"
+    body = "".join(f"    {line}\n" for line in [*lowering.lines, f"return {result}"])
+    rows = "".join(
+        f"    {text_of(full.removeprefix(f'{spec.name}.'))}: {_start(w)},\n" for full, w in spec.weights.items()
+    )
+    return (
+        f"\ndef {function}(weights, {', '.join(stems)}):\n    # {spec.text}\n{body}\n\n"
+        f"{name} = modules.FunctionModule({function}, {{\n{rows}}})"
+    )
+
+
+def _start(w: Weight) -> str:
+    """How a weight starts: its shape, and the half-width of a uniform start, or the name of another."""
+    return f"({w.shape}, {w.bound if w.start == 'uniform' else w.start!r})"
+
+
+def starting_array(index: int, shape: Shape, start: float | str) -> np.ndarray:
+    """The start of one weight of an emitted network."""
+    weight = Weight("", shape, start) if isinstance(start, str) else Weight("", shape, bound=start)
+    return weight.initial(np.random.default_rng(index))

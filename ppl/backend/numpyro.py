@@ -22,8 +22,10 @@ from ppl.program.program import Program
 from ppl.program.statements import Network
 
 from .emit import Emitted, execute
+from .jax_foreign import foreign_function, module_shape
 from .jax_runtime import leaf_name
 from .native_names import native_values, network_variables, variable_names
+from .native_networks import is_library_made
 from .protocol import Arrays, NoiseShape, NUTSResult, NUTSSettings, OptimizerSpec
 from .spelling import JAX, Spelling
 
@@ -101,6 +103,18 @@ class NumPyroBackend:
 
     def native(self, program: Program, source: str, precision: str, params: Mapping[str, np.ndarray] | None) -> Any:
         """The NumPyro model function; its networks hold `params`."""
+        return self._executed(program, source, precision, params)["model"]
+
+    def module(
+        self, program: Program, name: str, source: str, precision: str, params: Mapping[str, np.ndarray] | None
+    ) -> Any:
+        """A network of the program as an equinox module."""
+        return self._executed(program, source, precision, params)[network_variables(program)[name]]
+
+    def _executed(
+        self, program: Program, source: str, precision: str, params: Mapping[str, np.ndarray] | None
+    ) -> dict[str, Any]:
+        """What the native source defines, its networks filled with `params`."""
         namespace: dict[str, Any] = {"networks": {}}
         for network in program.networks.values():
             if network.spec.foreign is not None:
@@ -108,13 +122,13 @@ class NumPyroBackend:
         with x64(precision):
             # The weights that the source draws give way to `params`: the generator that compiles fastest will do.
             with jax.default_prng_impl("rbg") if params else contextlib.nullcontext():
-                model = execute(source, "model", namespace, f"{program.name} numpyro model")
+                execute(source, "model", namespace, f"{program.name} numpyro model")
             if params:
                 for network in program.networks.values():
                     name = network_variables(program)[network.name]
-                    if name in namespace:
+                    if name in namespace and not network.spec.is_function:
                         namespace[name] = fill_module(network, namespace[name], params, precision)
-        return model
+        return namespace
 
     def native_data(self, program: Program, precision: str) -> Arrays:
         """Keyword arguments of the native model."""
@@ -157,9 +171,11 @@ class NumPyroBackend:
 
     def foreign_module(self, spec: NetworkSpec, seed: int) -> tuple[Any, dict[str, np.ndarray]]:
         """The user's equinox module and its arrays by name."""
+        assert spec.foreign is not None
+        if spec.is_function:
+            return foreign_function(spec, self.name), {}
         import equinox as eqx
 
-        assert spec.foreign is not None
         if spec.foreign.jax is None:
             raise UnsupportedByBackend(
                 self.name,
@@ -171,6 +187,10 @@ class NumPyroBackend:
         arrays = eqx.filter(module, eqx.is_inexact_array)
         leaves, _ = jax.tree_util.tree_flatten_with_path(arrays)
         return module, {f"{spec.name}{leaf_name(path)}": np.asarray(leaf) for path, leaf in leaves}
+
+    def module_shape(self, module: Any, shape: tuple[int, ...], kind: str) -> tuple[int, ...] | None:
+        """The event shape that an equinox module gives for one element."""
+        return module_shape(module, shape, kind)
 
     # --- algorithms -----------------------------------------------------------------------------------------------
 
@@ -273,15 +293,19 @@ def fill_module(network: Network, module: Any, params: Mapping[str, np.ndarray],
         leaves, tree = jax.tree_util.tree_flatten_with_path(arrays)
         own = [jnp.asarray(params[f"{spec.name}{leaf_name(path)}"], dtype=precision) for path, _ in leaves]
         return eqx.combine(jax.tree_util.tree_unflatten(tree, own), static)
+    if not is_library_made(spec):
+        filled = {n: jnp.asarray(params[f"{spec.name}.{n}"], dtype=precision) for n in module.weights}
+        return eqx.tree_at(lambda m: m.weights, module, filled)
     layers = list(module.layers)
     for i, layer in enumerate(spec.layers):
         for w in layer.weights:
             array = np.asarray(params[f"{spec.name}.{layer.name}.{w.name}"])
-            if layer.kind == "conv_transpose2d" and w.name == "weight":
+            rank = int(layer.kind[-2]) if layer.kind.startswith("conv") else 0
+            if layer.kind.startswith("conv_transpose") and w.name == "weight":
                 # equinox writes the transposed convolution as a dilated one: channels swapped, kernel reversed
-                array = np.flip(array.swapaxes(0, 1), (-1, -2))
-            if layer.kind.startswith("conv") and w.name == "bias":
-                array = array.reshape(-1, 1, 1)
+                array = np.flip(array.swapaxes(0, 1), tuple(range(-rank, 0)))
+            if rank and w.name == "bias":
+                array = array.reshape(-1, *(1,) * rank)
             value = jnp.asarray(array, dtype=precision)
             layers[i] = eqx.tree_at(lambda m, n=w.name: getattr(m, n), layers[i], value)
     return eqx.tree_at(lambda m: m.layers, module, tuple(layers))

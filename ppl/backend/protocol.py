@@ -190,6 +190,10 @@ class Backend(Protocol):
         """The user's own module and its initial parameters by name."""
         ...
 
+    def module_shape(self, module: Any, shape: tuple[int, ...], kind: str) -> tuple[int, ...] | None:
+        """The event shape that a user's own module gives for one element; None if that takes numbers to find out."""
+        ...
+
     def optimization(
         self,
         loss: Callable[..., Any],

@@ -22,6 +22,7 @@ from .emit import Emitted, execute
 from .native_names import native_values, network_variables, variable_names
 from .protocol import Arrays, NoiseShape, NUTSResult, NUTSSettings, OptimizerSpec
 from .spelling import TORCH, Spelling
+from .torch_foreign import foreign_function, module_shape
 from .torch_optimization import TorchOptimization
 from .torch_steps import Noise
 
@@ -126,7 +127,7 @@ class PyroBackend:
             execute(source, "model", namespace, f"{program.name} pyro model")
         for network in program.networks.values():
             module = namespace.get(network_variables(program)[network.name])
-            if module is not None and params:
+            if module is not None and params and not network.spec.is_function:
                 fill_module(module, network.name, params)
         return namespace
 
@@ -181,6 +182,8 @@ class PyroBackend:
     def foreign_module(self, spec: NetworkSpec, seed: int) -> tuple[Any, dict[str, np.ndarray]]:
         """The user's torch module and its parameters by name."""
         assert spec.foreign is not None
+        if spec.is_function:
+            return foreign_function(spec, self.name), {}
         if spec.foreign.torch is None:
             raise UnsupportedByBackend(
                 self.name,
@@ -192,6 +195,10 @@ class PyroBackend:
             torch.manual_seed(seed)
             module = spec.foreign.torch()
         return module, {f"{spec.name}.{n}": p.detach().numpy().copy() for n, p in module.named_parameters()}
+
+    def module_shape(self, module: Any, shape: tuple[int, ...], kind: str) -> tuple[int, ...] | None:
+        """The event shape that a torch module gives for one element; None if it cannot run without data."""
+        return module_shape(module, shape, kind)
 
     # --- algorithms -----------------------------------------------------------------------------------------------
 

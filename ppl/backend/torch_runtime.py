@@ -5,13 +5,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from .foreign import check_rows
+from .torch_foreign import call_external
+from .torch_layers import attention, avg_pool, conv, conv_transpose, folded, layer_norm, max_pool, recurrent
 
 
 def bernoulli_log_prob(logits: Any, value: Any) -> Tensor:
@@ -70,73 +73,40 @@ def take_along(table: Tensor, index: Tensor) -> Tensor:
     return torch.take_along_dim(table.expand(*shape, table.shape[-1]), index.long().expand(*shape, index.shape[-1]), -1)
 
 
+def segment_sum(data: Tensor, index: Tensor, size: int, rest: int) -> Tensor:
+    """Sums of rows by group.
+
+    Args:
+        data: rows, shape (batch..., n, rest...).
+        index: the group of each row, shape (batch..., n); batch axes broadcast.
+        size: number of groups.
+        rest: number of axes behind the rows.
+    """
+    tail = tuple(data.shape[data.ndim - rest :])
+    batch = torch.broadcast_shapes(data.shape[: data.ndim - 1 - rest], index.shape[:-1])
+    data = data.expand(*batch, *data.shape[data.ndim - 1 - rest :])
+    zeros = data.new_zeros((*batch, size, *tail))
+    if index.ndim == 1:
+        return zeros.index_add(-1 - rest, index.long(), data)
+    wide = index.long().reshape(*index.shape, *[1] * rest).expand(data.shape)
+    return zeros.scatter_add(-1 - rest, wide, data)
+
+
 def concat(parts: Sequence[Tensor], axis: int, rank: int) -> Tensor:
     """Join along an event axis parts whose batch axes broadcast."""
     batch = torch.broadcast_shapes(*(p.shape[: p.ndim - rank] for p in parts))
     return torch.cat([p.expand(*batch, *p.shape[p.ndim - rank :]) for p in parts], dim=axis)
 
 
-def _folded(x: Tensor, rank: int) -> tuple[Tensor, tuple[int, ...]]:
-    front = tuple(x.shape[: x.ndim - rank])
-    return x.reshape(-1, *x.shape[x.ndim - rank :]), front
-
-
-def _shared(weight: Tensor, rank: int) -> bool:
-    return weight.ndim == rank or all(n == 1 for n in weight.shape[: weight.ndim - rank])
-
-
-def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, **settings: Any) -> Tensor:
-    """2-D convolution of images (batch..., channels, height, width); weights may carry batch axes too."""
-    return _convolve(F.conv2d, x, weight, bias, settings)
-
-
-def conv_transpose2d(x: Tensor, weight: Tensor, bias: Tensor | None, **settings: Any) -> Tensor:
-    """2-D transposed convolution of images (batch..., channels, height, width)."""
-    return _convolve(F.conv_transpose2d, x, weight, bias, settings)
-
-
-def _convolve(function: Any, x: Tensor, weight: Tensor, bias: Tensor | None, settings: dict[str, Any]) -> Tensor:
-    if _shared(weight, 4) and (bias is None or _shared(bias, 1)):
-        flat, front = _folded(x, 3)
-        out = function(flat, weight.reshape(weight.shape[-4:]), None if bias is None else bias.reshape(-1), **settings)
-        return out.reshape(*front, *out.shape[1:])
-    shape = torch.broadcast_shapes(x.shape[:-3], weight.shape[:-4], () if bias is None else bias.shape[:-1])
-    # One call for each set of weights; the rows that share it stay together in one batch.
-    outer = torch.broadcast_shapes(weight.shape[:-4], () if bias is None else bias.shape[:-1])
-    outer = (1,) * (len(shape) - len(outer)) + tuple(outer)
-    x = x.expand(*shape, *x.shape[-3:])
-    weight = weight.expand(*outer, *weight.shape[-4:])
-    bias = None if bias is None else bias.expand(*outer, bias.shape[-1])
-    pick = [i for i, n in enumerate(outer) if n > 1]
-    results = []
-    for flat_index in range(math.prod(outer[i] for i in pick)):
-        position: list[Any] = [slice(None)] * len(shape)
-        own: list[Any] = [0] * len(shape)
-        rest = flat_index
-        for i in reversed(pick):
-            position[i] = own[i] = rest % outer[i]
-            rest //= outer[i]
-        flat, front = _folded(x[tuple(position)], 3)
-        out = function(flat, weight[tuple(own)], None if bias is None else bias[tuple(own)], **settings)
-        results.append(out.reshape(*front, *out.shape[1:]))
-    stacked = torch.stack(results).reshape(*(outer[i] for i in pick), *results[0].shape)
-    return torch.movedim(stacked, tuple(range(len(pick))), tuple(pick))
-
-
-def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, rank: int, eps: float) -> Tensor:
-    """Layer normalisation over the last `rank` axes, with weights that may carry batch axes."""
-    axes = tuple(range(-rank, 0))
-    mean = x.mean(axes, keepdim=True)
-    variance = x.var(axes, correction=0, keepdim=True)
-    return (x - mean) * torch.rsqrt(variance + eps) * weight + bias
-
-
-def call_network(module: Any, params: dict[str, Tensor], name: str, x: Tensor, rank: int) -> Tensor:
+def call_network(
+    module: Any, params: dict[str, Tensor], name: str, x: Tensor, rank: int, shape: tuple[int, ...]
+) -> Tensor:
     """A user's own module on folded elements, with its parameters taken from `params`."""
-    flat, front = _folded(x, rank)
+    flat, front = folded(x, rank)
     prefix = f"{name}."
     own = {k[len(prefix) :]: v for k, v in params.items() if k.startswith(prefix)}
     out = torch.func.functional_call(module, own, (flat,))
+    check_rows(name, tuple(out.shape[1:]), shape)
     return out.reshape(*front, *out.shape[1:])
 
 
@@ -205,3 +175,30 @@ def sample_multinomial(key: torch.Generator, total_count: Tensor, probs: Tensor,
         draws.append(torch.binomial(left.contiguous(), share, generator=key))
         left = left - draws[-1]
     return torch.stack([*draws, left], -1).long()
+
+
+__all__ = [
+    "attention",
+    "avg_pool",
+    "bernoulli_log_prob",
+    "call_external",
+    "call_network",
+    "clipped_sigmoid",
+    "concat",
+    "conv",
+    "conv_transpose",
+    "folded",
+    "gather",
+    "layer_norm",
+    "max_pool",
+    "prod",
+    "recurrent",
+    "sample_beta",
+    "sample_binomial",
+    "sample_dirichlet",
+    "sample_gamma",
+    "sample_multinomial",
+    "sample_poisson",
+    "segment_sum",
+    "take_along",
+]

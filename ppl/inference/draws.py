@@ -11,15 +11,18 @@ from ppl.backend.compiled import Compiled
 from ppl.backend.protocol import Key
 from ppl.posterior.posterior import Posterior
 from ppl.program.ops import plate_sum
-from ppl.program.values import Value, lift
-from ppl.transforms.density import log_density, simulator
+from ppl.program.values import Value
+from ppl.transforms.density import log_density, simulator, total_of
+from ppl.transforms.exact import exact_sites
+
+from .exact import computed_late, draw_exact
 
 # Draws are made and scored in pieces of at most this many numbers of local latents and data.
 PIECE = 4_000_000
 
 
 def guide_draws(
-    model: Compiled, guide: Compiled, params: Mapping[str, np.ndarray], key: Key, count: int
+    model: Compiled, guide: Compiled, params: Mapping[str, np.ndarray], key: Key, count: int, seed: int
 ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
     """Draw from a guide.
 
@@ -29,23 +32,27 @@ def guide_draws(
         params: parameters of both, in their own space.
         key: random state.
         count: number of draws.
+        seed: for the sites that are summed out.
 
     Returns:
-        Draws of all latent and deterministic sites, shape (count, plates..., event...); log p(values, data) and
-        log q(values), in nats, shape (count,).
+        Draws of all latent and deterministic sites, shape (count, plates..., event...); log p(values, data), in which
+        the sites without a guide are summed out, and log q(values), in nats, shape (count,).
     """
     backend = model.backend
     programs = (model.program, guide.program)
     draws = simulator(guide.program, lead=True, densities=True)
-    latents = {name: draws.values[name] for name in model.program.latents}
-    density = log_density(model.program, latents, checked=False)
+    exact = exact_sites(model.program, guide.program.sites)
+    latents = {name: draws.values[name] for name in model.program.latents if name not in exact}
+    density = log_density(model.program, latents, checked=False, exact=exact)
+    late = computed_late(model.program, exact)
     outputs: dict[str, Value] = {}
-    for name in model.program.latents:
+    for name in latents:
         outputs[f"value/{name}"] = model.filled(name, draws.values[name])
     for name in model.program.deterministics:
-        outputs[f"value/{name}"] = model.filled(name, density.values[name])
-    outputs["log_p"] = _total({n: plate_sum(t, model.program.by_name[n].plates) for n, t in density.terms.items()})
-    outputs["log_q"] = _total({n: plate_sum(t, guide.program.by_name[n].plates) for n, t in draws.log_probs.items()})
+        if name not in late:
+            outputs[f"value/{name}"] = model.filled(name, density.values[name])
+    outputs["log_p"] = density.total()
+    outputs["log_q"] = total_of([plate_sum(t, guide.program.by_name[n].plates) for n, t in draws.log_probs.items()])
     emitted = model.emitter(programs=programs).emit("draw", outputs)
     function = backend.jit(model.load(emitted, guide.networks), model.precision, ("lead",))
     data = guide.bind(emitted, model.program.data)
@@ -62,14 +69,8 @@ def guide_draws(
         pieces.append({k: _rows(backend.to_numpy(v), piece, k, model)[:take] for k, v in result.items()})
     joined = {k: np.concatenate([p[k] for p in pieces]) for k in pieces[0]}
     values = {k[6:]: v for k, v in joined.items() if k.startswith("value/")}
+    values |= draw_exact(model, {n: values[n] for n in latents}, count, params, seed)
     return values, joined["log_p"], joined["log_q"]
-
-
-def _total(terms: Mapping[str, Value]) -> Value:
-    total = lift(0.0)
-    for number, value in enumerate(terms.values()):
-        total = total + value if number else value
-    return total
 
 
 def _rows(array: np.ndarray, count: int, name: str, model: Compiled) -> np.ndarray:
@@ -89,7 +90,7 @@ def guide_posterior(
     diagnostics: Mapping[str, Any],
 ) -> Posterior:
     """The posterior of a fitted guide; drawn when it is first looked at if the draws are large."""
-    values, log_p, log_q = guide_draws(model, guide, params, key, count)
+    values, log_p, log_q = guide_draws(model, guide, params, key, count, seed)
     return Posterior(
         program=model.program,
         method=method,

@@ -12,8 +12,9 @@ from ppl.backend.compiled import Compiled
 from ppl.errors import ModelError, StrategyError
 from ppl.posterior.methods import register
 from ppl.posterior.posterior import Posterior
-from ppl.program.check import check_guide
+from ppl.program.check import check_guide, not_a_guide
 from ppl.program.program import Program
+from ppl.transforms.exact import exact_sites
 
 from .draws import guide_draws
 
@@ -34,6 +35,8 @@ class ImportanceSampling:
     def __post_init__(self) -> None:
         if self.num_particles < 1:
             raise ModelError("ImportanceSampling needs at least one particle.", got=str(self.num_particles))
+        if self.guide is not None and not isinstance(self.guide, Program):
+            raise not_a_guide(self.guide)
 
     def proposal(self, program: Program) -> Program:
         """The proposal as a program; without a guide, the prior of the latent sites."""
@@ -51,7 +54,7 @@ class ImportanceSampling:
         if not program.latents:
             raise StrategyError("ImportanceSampling has nothing to sample: no site is latent.", model=program.name)
         if self.guide is not None:
-            check_guide(program, self.guide)
+            check_guide(program, self.guide, exact_sites(program))
 
     def run(self, program: Program, backend: Any, seed: int, precision: str) -> Posterior:
         """Draw and weigh."""
@@ -60,7 +63,7 @@ class ImportanceSampling:
         guide = Compiled(self.proposal(program), backend, precision, seed)
         key, _ = backend.split(backend.key(seed), 2)
         params = {**model.params, **guide.params}
-        values, log_p, log_q = guide_draws(model, guide, params, key, self.num_particles)
+        values, log_p, log_q = guide_draws(model, guide, params, key, self.num_particles, seed)
         log_weight = log_p.astype(float) - log_q.astype(float)
         if not np.isfinite(log_weight).any():
             raise StrategyError(
@@ -91,9 +94,13 @@ class ImportanceSampling:
 
 
 def prior_program(program: Program) -> Program:
-    """The latent sites of a model with everything they depend on, and nothing that is observed."""
-    needed = set(program.latents)
-    for name in program.latents:
+    """The latent sites of a model with everything they depend on, and nothing that is observed.
+
+    Sites of few values are left out, to be summed exactly, unless another latent depends on them.
+    """
+    exact = exact_sites(program)
+    needed = set(program.latents) - exact.keys()
+    for name in list(needed):
         needed |= program.ancestors(name)
     observed = sorted(needed & set(program.observed))
     statements = []

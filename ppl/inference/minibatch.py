@@ -66,14 +66,24 @@ class Rows:
 
     def __call__(self, start: int, steps: int) -> dict[str, np.ndarray]:
         """Rows of steps start ... start + steps - 1, shape (steps, batch) for each plate."""
-        return {name: np.stack([self._step(name, t) for t in range(start, start + steps)]) for name in self.sizes}
+        return {name: self._rows(name, start, start + steps) for name in self.sizes}
 
-    def _step(self, name: str, step: int) -> np.ndarray:
+    def _rows(self, name: str, start: int, stop: int) -> np.ndarray:
         size, batch = self.sizes[name]
-        epoch, within = divmod(step, size // batch)
-        order = self._cache.get((name, epoch))
-        if order is None:
+        each = size // batch
+        parts: list[np.ndarray] = []
+        for epoch in range(start // each, (stop - 1) // each + 1):
+            begin = epoch * each
+            parts.append(self._epoch(name, epoch)[max(start - begin, 0) : stop - begin])
+        return np.concatenate(parts)
+
+    def _epoch(self, name: str, epoch: int) -> np.ndarray:
+        """The batches of one epoch, shape (batches, batch)."""
+        size, batch = self.sizes[name]
+        found = self._cache.get((name, epoch))
+        if found is None:
             generator = np.random.default_rng([self.seed, zlib.crc32(name.encode()), epoch])
+            order = generator.permutation(size)[: size // batch * batch].astype(np.int32)
             self._cache = {k: v for k, v in self._cache.items() if k[0] != name}
-            order = self._cache[(name, epoch)] = generator.permutation(size).astype(np.int32)
-        return order[within * batch : (within + 1) * batch]
+            found = self._cache[(name, epoch)] = order.reshape(-1, batch)
+        return found

@@ -15,6 +15,7 @@ from ppl.program.program import Program, expressions
 from ppl.program.statements import Sample
 from ppl.program.values import Value, walk
 from ppl.transforms.density import Density, Simulator, log_density, simulator
+from ppl.transforms.exact import exact_sites
 from ppl.transforms.unconstrain import unconstrained_params
 
 from .objective import Bound, Objective
@@ -197,8 +198,9 @@ def build_surrogate(model: Compiled, guide: Compiled, objective: Objective, batc
     params = {**unconstrained_params(model.program)[0], **unconstrained_params(guide.program)[0]}
     lead = objective.particles > 1
     draws = simulator(guide.program, params=params, lead=lead, densities=True)
-    latents = {name: draws.values[name] for name in model.program.latents}
-    density = log_density(model.program, latents, params=params, checked=False)
+    exact = exact_sites(model.program, draws.dists)
+    latents = {name: draws.values[name] for name in model.program.latents if name not in exact}
+    density = log_density(model.program, latents, params=params, checked=False, exact=exact, batch=batch)
     bound = Bound(density, draws, programs, batch)
     loss = apply("negative", objective.expression(bound))
     emitter = model.emitter(programs=programs, lead=lead, batch=batch, same=one_array(model.program.data))

@@ -16,8 +16,9 @@ from ppl.backend.protocol import Optimization
 from ppl.errors import FormatError, ModelError, ShapeError, UnknownNameError, nearest
 from ppl.posterior.methods import register
 from ppl.posterior.posterior import Posterior
-from ppl.program.check import check_guide
+from ppl.program.check import check_guide, not_a_guide
 from ppl.program.program import Program
+from ppl.transforms.exact import exact_sites
 
 from .checkpoint import read_checkpoint, write_checkpoint
 from .diagnosis import nonfinite_error
@@ -94,6 +95,11 @@ class SVI:
         for name in ("steps", "draws", "checkpoint_every", "chunk"):
             if getattr(self, name) < 1:
                 raise ModelError(f"SVI needs a positive {name}.", got=str(getattr(self, name)))
+        made = isinstance(self.guide, Program) or (hasattr(self.guide, "build") and not isinstance(self.guide, type))
+        if not made:
+            raise not_a_guide(
+                self.guide, "a guide that was called with its inputs, or a family of guides such as AutoNormal()"
+            )
 
     def guide_program(self, program: Program, seed: int, start: Mapping[str, np.ndarray] | None = None) -> Program:
         """The guide as a program; `start` holds unconstrained starts of some sites."""
@@ -106,7 +112,7 @@ class SVI:
             PPLError: the guide does not fit, a site cannot be treated, or a minibatch would be wrong.
         """
         guide = self.guide_program(program, seed)
-        check_guide(program, guide)
+        check_guide(program, guide, exact_sites(program))
         refuse_discrete_guide(guide)
         refuse_comparisons(program, guide)
         check_minibatch((program, guide), batch_sizes(program, self.batch_size))

@@ -33,6 +33,16 @@ def _name(name: Any, what: str, trace: Trace) -> str:
 
 
 def _check_dims(name: str, dims: tuple[str, ...], shape: Shape, trace: Trace) -> None:
+    if isinstance(dims, str) or not all(isinstance(d, str) and d for d in dims):
+        raise ModelError(
+            "dims is a tuple of names.",
+            site=name,
+            model=trace.model,
+            declared_at=user_location(),
+            expected=f"{len(shape)} strings, for event shape {shape}",
+            got=repr(dims),
+            remedy=f"Write dims=({dims!r},)." if isinstance(dims, str) else 'Write dims=("name", ...).',
+        )
     if dims and (len(dims) != len(shape) or len(set(dims)) != len(dims)):
         raise ShapeError(
             f"{len(dims)} names for {len(shape)} event axes.",
@@ -51,7 +61,8 @@ def sample(name: str, dist: Distribution, *, dims: tuple[str, ...] = (), auxilia
     Args:
         name: name of the site.
         dist: its distribution for one element; the plates around it repeat it.
-        dims: names of the event axes in the posterior.
+        dims: names of the event axes in the posterior; sites share a name, or that of a plate they are outside of, if
+            it counts the same.
         auxiliary: in a guide, a variable of the guide's own that the model does not have.
 
     Returns:
@@ -59,7 +70,8 @@ def sample(name: str, dist: Distribution, *, dims: tuple[str, ...] = (), auxilia
 
     Raises:
         ModelError: called outside a model, or without a distribution.
-        NameClashError: the name is taken.
+        NameClashError: the name is taken, or that of an event axis is.
+        ShapeError: `dims` does not fit the event shape, or a name stands for another length elsewhere.
     """
     trace = current(f"ppl.sample({name!r})")
     at = user_location()

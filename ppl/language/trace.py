@@ -15,14 +15,18 @@ from ppl.errors import (
     NameClashError,
     PlateError,
     ScopeError,
+    ShapeError,
     is_user_file,
     user_location,
 )
-from ppl.program.statements import Input, Network, PlateStatement, Statement
+from ppl.program.statements import Deterministic, Input, Network, PlateStatement, Sample, Statement
 from ppl.program.values import OPEN_PLATES, Plate, Value, constant, dtype_kind, walk
 
 # Arrays larger than this are never copied into the program as constants; they become inputs.
 LARGEST_CONSTANT = 4096
+
+# Dimensions that all draws have; a plate or an axis of one of these names would stand beside it.
+DRAW_DIMS = ("chain", "draw", "sample")
 
 CURRENT: ContextVar[Trace | None] = ContextVar("current_trace", default=None)
 
@@ -37,6 +41,7 @@ class Trace:
     plates: dict[str, PlateStatement] = field(default_factory=dict[str, PlateStatement])
     statements: dict[str, Statement] = field(default_factory=dict[str, Statement])
     nested: dict[tuple[str, str], Location | None] = field(default_factory=dict[tuple[str, str], "Location | None"])
+    axes: dict[str, tuple[int, Location | None]] = field(default_factory=dict[str, "tuple[int, Location | None]"])
 
     @property
     def open(self) -> tuple[Plate, ...]:
@@ -74,8 +79,62 @@ class Trace:
             )
         if statement.name in self.plates:
             raise self._plate_clash(statement.name, statement.location, self.plates[statement.name].location)
+        if statement.name in self.axes:
+            raise self._axis_clash(statement.name, statement.location, self.axes[statement.name][1])
         self.check_scope(statement)
+        if isinstance(statement, (Sample, Deterministic)):
+            for name, size in zip(statement.names, statement.value.shape, strict=False):
+                if name in (statement.name, *self.statements):
+                    at = self.statements[name].location if name in self.statements else statement.location
+                    raise self._axis_clash(name, statement.location, at)
+                self.name_axis(name, size, statement.location, site=statement.name)
         self.statements[statement.name] = statement
+
+    def name_axis(self, name: str, size: int, here: Location | None, *, site: str | None = None) -> None:
+        """Enter the name of a dimension of the posterior: a plate, or an event axis with a name.
+
+        Raises:
+            NameClashError: all draws have a dimension of this name, or it is the plate around the site.
+            ShapeError: the name stands for another number of elements already.
+        """
+        facts: dict[str, Any] = {"site": site, "model": self.model, "declared_at": here}
+        if name in DRAW_DIMS:
+            raise NameClashError(
+                f"{name!r} is a dimension of all draws.",
+                **facts,
+                expected=f"a name other than {', '.join(DRAW_DIMS)}",
+                got=repr(name),
+                remedy="Call the dimension by what it counts.",
+            )
+        if site is not None and name in {p.name for p in self.open}:
+            raise NameClashError(
+                f"an event axis and the plate around it are both called {name!r}.",
+                **facts,
+                plate=next(str(p) for p in self.open if p.name == name),
+                expected="a new name",
+                got=repr(name),
+                remedy="Give the axis a name of its own; the plate has its name already.",
+            )
+        length, there = self.axes.setdefault(name, (size, here))
+        if length != size:
+            raise ShapeError(
+                f"dimension {name!r} has {size} elements here and {length} elsewhere.",
+                **facts,
+                expected=f"{length} elements, as at {there}",
+                got=f"{size} elements",
+                remedy="Give dimensions of different lengths different names.",
+            )
+
+    def _axis_clash(self, name: str, here: Location | None, there: Location | None) -> NameClashError:
+        return NameClashError(
+            "an event axis and a statement share this name.",
+            site=name,
+            model=self.model,
+            declared_at=here,
+            expected="a new name",
+            got=f"{name!r}, also at {there}",
+            remedy="Call the axis by what it counts.",
+        )
 
     def _plate_clash(self, name: str, here: Location | None, there: Location | None) -> NameClashError:
         # A plate is a dimension of the posterior and a site of Pyro's trace: two things of one name would collide.
@@ -212,6 +271,7 @@ class Trace:
                 )
             self.nested.setdefault((outer.name, plate.name), statement.location)
         if first is None:
+            self.name_axis(plate.name, plate.size, statement.location)
             self.plates[plate.name] = statement
         return statement
 

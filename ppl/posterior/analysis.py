@@ -75,6 +75,42 @@ class Analysis:
 
         return khat_by_row(self._fit)
 
+    def bound(
+        self,
+        inputs: Mapping[str, Any] | None = None,
+        data: Mapping[str, Any] | None = None,
+        /,
+        *,
+        particles: int = 100,
+        seed: int | None = None,
+    ) -> xarray.DataArray:
+        """Importance-weighted lower bound on the log evidence, of the data of the fit or of other data.
+
+        Args:
+            inputs: new inputs by name, of model and guide; the guide must be amortised, a function of its inputs.
+            data: new data of the observed sites, by name.
+            particles: draws of the guide for each row; the more, the tighter. One gives a draw of the ELBO.
+            seed: for the draws; by default one derived from the seed of the fit.
+
+        Returns:
+            In nats. One bound for each row, dims (plate,), if all latents lie in one plate whose rows are independent
+            in model and guide; what reads no latent and lies in no row is then left out. Else one for the whole.
+
+        Raises:
+            ModelError: the fit has no guide.
+            DataError: an observed site has no data for the new rows.
+            GuideError: the guide cannot draw new rows.
+
+        Parameters stay as fitted: for held-out rows, this bounds what a fit has learnt about them.
+
+        Reference: Burda, Grosse and Salakhutdinov (2016), Importance weighted autoencoders.
+        """
+        from .bounds import importance_weighted_bound
+
+        if seed is None:
+            seed = int(np.random.SeedSequence([self._fit.seed, 2]).generate_state(1)[0] >> 1)
+        return importance_weighted_bound(self._fit, inputs or {}, data or {}, particles, seed)
+
     def loo(self, var_name: str | None = None, *, pointwise: bool | None = None) -> Any:
         """Leave-one-out cross-validation of an observed site by Pareto smoothed importance sampling.
 

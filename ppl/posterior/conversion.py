@@ -13,8 +13,8 @@ import numpy as np
 
 from ppl.errors import ShapeError, UnknownNameError, nearest
 from ppl.program.program import Program
-from ppl.program.statements import Deterministic, PlateStatement, Sample
-from ppl.program.values import Value, walk
+from ppl.program.statements import Deterministic, Sample
+from ppl.program.values import Value
 
 if TYPE_CHECKING:
     import xarray
@@ -208,11 +208,6 @@ def _mapped_axis(source: Value) -> tuple[str | None, int]:
     while source.op == "element":
         depth, source = depth + 1, source.args[0]
     return (source.attr("name"), depth) if source.op == "input" else (None, depth)
-
-
-def plate_inputs(plate: PlateStatement) -> set[str]:
-    """Names of the inputs whose rows a plate maps over, directly or through what is computed from them."""
-    return {node.attr("name") for node in walk(list(plate.sources)) if node.op == "input"}
 
 
 # --- groups ---------------------------------------------------------------------------------------------------------

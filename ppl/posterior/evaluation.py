@@ -66,6 +66,15 @@ def pieces(total: int, per_draw: int, budget: int) -> Iterator[tuple[slice, np.n
         yield slice(start, min(start + size, total)), np.minimum(np.arange(start, start + size), total - 1)
 
 
+def params_of(program: Program, params: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The parameters and network weights that a program declares, out of those of model and guide."""
+    networks = [n.spec for n in program.networks.values() if not n.random]
+    named = {*program.params, *(w for spec in networks if spec.foreign is None for w in spec.weights)}
+    # What the weights of a user's own module are called is known to the module alone, but for the start of the names.
+    stems = tuple(f"{spec.name}." for spec in networks if spec.foreign is not None)
+    return {n: array for n, array in params.items() if n in named or (stems and n.startswith(stems))}
+
+
 def own_params(target: Compiled, params: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The parameters that a program has, out of those of model and guide."""
     return {name: array for name, array in params.items() if name in target.params}

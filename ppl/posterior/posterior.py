@@ -231,6 +231,13 @@ class Posterior(Analysis):
             return None
         return khat(self) if "khat" not in self.diagnostics else float(self.diagnostics["khat"])
 
+    @property
+    def model_params(self) -> dict[str, np.ndarray]:
+        """The parameters and network weights of the model alone; `params` holds those of the guide as well."""
+        from .evaluation import params_of
+
+        return params_of(self.program, self.params)
+
     def _statement(self, name: str) -> Sample | Deterministic:
         if name not in self.draws:
             raise UnknownNameError(

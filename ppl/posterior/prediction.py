@@ -11,8 +11,9 @@ import numpy as np
 from ppl.errors import DataError, GuideError, PlateError, ShapeError, UnknownNameError, nearest
 from ppl.program.program import Program
 from ppl.program.statements import Param, Sample
+from ppl.transforms.bind import bind, changed_inputs, plate_inputs
 
-from .conversion import build_dataset, plate_inputs, site_entries
+from .conversion import build_dataset, site_entries
 from .evaluation import CHUNK_BYTES, compiled, refuse_factors, simulated
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ def make_plan(fit: Posterior, inputs: Mapping[str, Any], source: Source, same_ro
             )
     names = {i.name for i in old.inputs}
     own = {n: a for n, a in inputs.items() if n in names}
-    new = old.bind(**own) if own else old
+    new = bind(old, own, same_rows=same_rows) if own else old
     fresh = _fresh_plates(old, new, names & set(inputs), same_rows)
     for param in new.params.values():
         if any(p.name in fresh for p in param.plates):
@@ -149,20 +150,13 @@ def make_plan(fit: Posterior, inputs: Mapping[str, Any], source: Source, same_ro
 
 
 def _fresh_plates(old: Program, new: Program, bound: set[str], same_rows: bool) -> set[str]:
-    changed = {
-        n
-        for n in bound
-        if n not in old.data or not np.array_equal(np.asarray(old.data[n]), new.data[n], equal_nan=_real(new.data[n]))
-    }
+    # Rows of which the fit had no values are new as well.
+    changed = changed_inputs(old, {n: new.data[n] for n in bound}) | (bound - set(old.data))
     fresh = set()
     for before, after in zip(old.plates, new.plates, strict=True):
         if before.plate.size != after.plate.size or (not same_rows and plate_inputs(before) & changed):
             fresh.add(before.name)
     return fresh
-
-
-def _real(array: np.ndarray) -> bool:
-    return array.dtype.kind == "f"
 
 
 def _same_event(before: Sample, after: Sample, model: str) -> None:
@@ -206,7 +200,7 @@ def _bound_guide(fit: Posterior, new: Program, inputs: Mapping[str, Any], fresh:
                 raise refuse(f"its input {missing[0]!r} was not given")
     try:
         bound = guide.bind(**{n: a for n, a in inputs.items() if n in own})
-    except ShapeError as error:
+    except (ShapeError, PlateError) as error:
         raise refuse(error.summary.rstrip(".")) from error
     for name in local:
         site = bound.sites.get(name)

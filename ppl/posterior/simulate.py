@@ -32,7 +32,7 @@ def simulate(
         seed: for all noise.
         backend: "numpyro" (JAX) or "pyro" (torch).
         precision: "float32" or "float64".
-        params: parameters and network weights; without them, their starting values.
+        params: parameters and network weights, such as the `params` of a fit; without them, their starting values.
         factors: what to do about `ppl.factor`, which a simulation cannot honour.
 
     Returns:

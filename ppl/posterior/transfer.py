@@ -48,8 +48,6 @@ def _same_weights(fit: Posterior, name: str, params: dict[str, np.ndarray], back
 
 def network(fit: Posterior, name: str) -> Any:
     """See `Posterior.network`."""
-    from ppl.backend.lowering import identifier
-
     for program in _programs(fit):
         statement = program.networks.get(name)
         if statement is None:
@@ -63,8 +61,6 @@ def network(fit: Posterior, name: str) -> Any:
             )
         target = fit.compiled if program is fit.program else compiled(program, fit.backend, fit.precision, fit.seed)
         params = {**target.params, **own_params(target, fit.params)}
-        # The native model keeps its modules beside it, in the namespace it was executed in.
-        model = target.backend.native(program, target.source, fit.precision, params)
-        return model.__globals__[f"{identifier(name)}_network"]
+        return target.backend.module(program, name, target.source, fit.precision, params)
     known = [n for program in _programs(fit) for n in program.networks]
     raise UnknownNameError(f"there is no network {name!r}.", model=fit.program.name, remedy=nearest(name, known))

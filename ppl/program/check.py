@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from itertools import combinations
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, cast
@@ -40,8 +41,13 @@ def not_a_guide(guide: Any, expected: str = "a guide that was called with its in
     )
 
 
-def check_guide(model: Program, guide: Program) -> None:
+def check_guide(model: Program, guide: Program, exact: Collection[str] = ()) -> None:
     """Every mistake in pairing a guide with a model, found without running either.
+
+    Args:
+        model: the model.
+        guide: the guide.
+        exact: latents that need no site in the guide, because they are summed out.
 
     Raises:
         GuideError: no program at all, a missing or extra site, an observed site in the guide, or an input the model
@@ -56,7 +62,7 @@ def check_guide(model: Program, guide: Program) -> None:
         raise not_a_guide(guide)
     latents = model.latents
     for name, site in latents.items():
-        if name not in guide.sites:
+        if name not in guide.sites and name not in exact:
             raise GuideError(
                 "the guide has no site for this latent.",
                 site=name,
@@ -180,14 +186,14 @@ def _check_shared(model: Program, guide: Program) -> None:
                 got=f"a {type(statement).__name__.lower()}",
                 remedy="Rename one of them.",
             )
-        if isinstance(statement, Network) and isinstance(other, Network) and statement.spec.layers != other.spec.layers:
+        if isinstance(statement, Network) and isinstance(other, Network) and not statement.spec.same_as(other.spec):
             raise GuideError(
-                f"network {name!r} is {statement.spec.text} in the guide and {other.spec.text} in the model.",
+                f"network {name!r} is {statement.spec.origin} in the guide and {other.spec.origin} in the model.",
                 site=name,
                 model=guide.name,
                 declared_at=statement.location,
-                expected=f"{other.spec.text}, as at {other.location}",
-                got=statement.spec.text,
+                expected=f"{other.spec.origin}, as at {other.location}",
+                got=statement.spec.origin,
                 remedy="Rename one of them, or share one specification.",
             )
         if isinstance(statement, Param) and isinstance(other, Param) and statement.full_shape != other.full_shape:

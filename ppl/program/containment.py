@@ -48,7 +48,7 @@ def box_of(support: Support) -> Box | None:
         return Box(True, *_WHOLE[support.kind])
     bounds = [_number(b) for b in support.bounds]
     match support.kind:
-        case "interval" | "integer_interval":
+        case "interval" | "half_open_interval" | "integer_interval":
             return Box(support.kind == "integer_interval", *bounds)
         case "greater_than":
             return Box(False, bounds[0], INFINITE)

@@ -4,86 +4,53 @@ A specification is inert. It prints, compares and serialises; the backends build
 it, and lowering expands it into operations where the pure functions are emitted.
 """
 
-# Layers are an open set; a match over them ends in a default.
-# pyright: reportMatchNotExhaustive=false
-
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from .ops import apply
+from ppl.errors import Location
+
+from . import sequences
+from .layers import ACTIVATIONS, Layer, Weight, apply_layer
 from .values import DType, Shape, Value
-from .vocabulary import define
-
-ACTIVATIONS = ("relu", "tanh", "sigmoid", "softplus", "gelu", "silu", "elu", "leaky_relu", "identity", "softmax")
 
 
 @dataclass(frozen=True)
-class Weight:
-    """One parameter array of a layer: its name within the layer, shape, and how it starts.
+class ForeignCall:
+    """How a user's own function is called.
 
     Attributes:
-        bound: half-width of the uniform start, None for a constant start or a standard normal one (see `start`).
-        start: "uniform", "zeros", "ones" or "normal".
+        inputs: event shape and kind of number of each argument.
+        out_dtype: kind of number of the result.
+        batched: whether the function takes rows of elements; else it takes one, and is mapped.
+        location: where the user declared it.
     """
 
-    name: str
-    shape: Shape
-    start: str = "uniform"
-    bound: float = 0.0
-
-    def initial(self, generator: np.random.Generator) -> np.ndarray:
-        """Starting values in float64; both backends round the same numbers."""
-        if self.start == "uniform":
-            return generator.uniform(-self.bound, self.bound, self.shape)
-        if self.start == "normal":
-            return generator.standard_normal(self.shape)
-        return np.zeros(self.shape) if self.start == "zeros" else np.ones(self.shape)
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One layer as data: its kind and settings.
-
-    Attributes:
-        name: its name within the network; parameters are called `network.name.weight`.
-        kind: a key of `WEIGHTS`, or the name of an activation.
-        settings: static settings, sorted by name.
-    """
-
-    name: str
-    kind: str
-    settings: tuple[tuple[str, Any], ...] = ()
-
-    def get(self, key: str) -> Any:
-        """One setting."""
-        return dict(self.settings)[key]
-
-    @property
-    def weights(self) -> tuple[Weight, ...]:
-        """The parameter arrays of the layer."""
-        build = WEIGHTS.get(self.kind)
-        return build(dict(self.settings)) if build else ()
+    inputs: tuple[tuple[Shape, DType], ...]
+    out_dtype: DType = "float"
+    batched: bool = False
+    location: Location | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
 class ForeignModule:
-    """A user's own network: one factory for each backend.
+    """A user's own network or function: one for each backend.
 
     Attributes:
-        torch: makes a `torch.nn.Module` of one element; None if there is none.
-        jax: makes an `equinox.Module`, called with a key; None if there is none.
+        torch: makes a `torch.nn.Module` of one element, or is the function itself; None if there is none.
+        jax: makes an `equinox.Module`, called with a key, or is the function itself; None if there is none.
+        call: for a function, how it is called; None for a network.
     """
 
     torch: Callable[[], Any] | None = field(default=None, compare=False)
     jax: Callable[[Any], Any] | None = field(default=None, compare=False)
     torch_name: str = ""
     jax_name: str = ""
+    call: ForeignCall | None = None
 
 
 @dataclass(frozen=True)
@@ -105,9 +72,38 @@ class NetworkSpec:
     foreign: ForeignModule | None = None
 
     @property
+    def is_function(self) -> bool:
+        """Whether this is a function of the user's own, which has no weights."""
+        return self.foreign is not None and self.foreign.call is not None
+
+    @property
+    def origin(self) -> str:
+        """How the user wrote it, and where code of the user's own is found."""
+        if self.foreign is None:
+            return self.text
+        return f"{self.text} of {' and '.join(n for n in (self.foreign.torch_name, self.foreign.jax_name) if n)}"
+
+    def same_as(self, other: NetworkSpec) -> bool:
+        """Whether model and guide mean one network by one name: the same layers, or the same code of the user's own."""
+        if self.foreign is None or other.foreign is None:
+            return self.layers == other.layers and self.foreign is other.foreign
+        mine, theirs = self.foreign, other.foreign
+        names = (mine.torch_name, mine.jax_name) == (theirs.torch_name, theirs.jax_name)
+        if not names or self.out_shape != other.out_shape:
+            return False
+        # A factory may be made anew at each call of the model; a function that is another one computes something else.
+        return mine.call is None or (mine.torch, mine.jax) == (theirs.torch, theirs.jax)
+
+    @property
     def weights(self) -> dict[str, Weight]:
         """All parameter arrays by full name, `network.layer.weight`."""
         return {f"{self.name}.{layer.name}.{w.name}": w for layer in self.layers for w in layer.weights}
+
+    @property
+    def others(self) -> tuple[int, int]:
+        """How many inputs a call takes beside the element: at least, at most."""
+        counts = [layer.inputs for layer in self.layers]
+        return max((low for low, _ in counts), default=0), max((high for _, high in counts), default=0)
 
     def initial(self, seed: int) -> dict[str, np.ndarray]:
         """Starting values of all parameters, equal for both backends."""
@@ -117,142 +113,31 @@ class NetworkSpec:
         return out
 
 
-def _uniform(fan_in: int) -> float:
-    # The default start of torch.nn and equinox alike: U(-1/sqrt(fan_in), 1/sqrt(fan_in)).
-    return 1.0 / math.sqrt(max(fan_in, 1))
-
-
-def _linear_weights(s: dict[str, Any]) -> tuple[Weight, ...]:
-    bound = _uniform(s["inputs"])
-    weight = Weight("weight", (s["outputs"], s["inputs"]), bound=bound)
-    return (weight, Weight("bias", (s["outputs"],), bound=bound)) if s["bias"] else (weight,)
-
-
-def _conv_weights(s: dict[str, Any]) -> tuple[Weight, ...]:
-    kernel = tuple(s["kernel"])
-    bound = _uniform(s["inputs"] // s["groups"] * math.prod(kernel))
-    weight = Weight("weight", (s["outputs"], s["inputs"] // s["groups"], *kernel), bound=bound)
-    return (weight, Weight("bias", (s["outputs"],), bound=bound)) if s["bias"] else (weight,)
-
-
-def _conv_transpose_weights(s: dict[str, Any]) -> tuple[Weight, ...]:
-    kernel = tuple(s["kernel"])
-    bound = _uniform(s["outputs"] * math.prod(kernel))
-    weight = Weight("weight", (s["inputs"], s["outputs"], *kernel), bound=bound)
-    return (weight, Weight("bias", (s["outputs"],), bound=bound)) if s["bias"] else (weight,)
-
-
-def _norm_weights(s: dict[str, Any]) -> tuple[Weight, ...]:
-    shape = tuple(s["shape"])
-    return Weight("weight", shape, "ones"), Weight("bias", shape, "zeros")
-
-
-def _embedding_weights(s: dict[str, Any]) -> tuple[Weight, ...]:
-    return (Weight("weight", (s["size"], s["features"]), "normal"),)
-
-
-WEIGHTS: dict[str, Callable[[dict[str, Any]], tuple[Weight, ...]]] = {
-    "linear": _linear_weights,
-    "conv2d": _conv_weights,
-    "conv_transpose2d": _conv_transpose_weights,
-    "layer_norm": _norm_weights,
-    "embedding": _embedding_weights,
-}
-
-
-# --- networks ----------------------------------------------------------------------------------------------------
-
-
-def _linear(values: tuple[Value, ...], attrs: dict[str, Any]) -> tuple[Shape, DType]:
-    x, weight = values[:2]
-    if not x.shape or x.shape[-1] != weight.shape[1]:
-        raise ValueError(f"a linear layer from {weight.shape[1]} features cannot take event shape {x.shape}")
-    return (*x.shape[:-1], weight.shape[0]), "float"
-
-
-def _conv_size(size: int, kernel: int, stride: int, padding: int, dilation: int) -> int:
-    return (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
-
-
-def _conv2d(values: tuple[Value, ...], attrs: dict[str, Any]) -> tuple[Shape, DType]:
-    x, weight = values[:2]
-    groups = attrs["groups"]
-    if x.ndim != 3 or x.shape[0] != weight.shape[1] * groups:
-        raise ValueError(f"a convolution from {weight.shape[1] * groups} channels cannot take event shape {x.shape}")
-    spatial = tuple(
-        _conv_size(x.shape[1 + i], weight.shape[2 + i], attrs["stride"][i], attrs["padding"][i], attrs["dilation"][i])
-        for i in range(2)
-    )
-    if min(spatial) < 1:
-        raise ValueError(f"the kernel is larger than the image of event shape {x.shape}")
-    return (weight.shape[0], *spatial), "float"
-
-
-def _conv_transpose2d(values: tuple[Value, ...], attrs: dict[str, Any]) -> tuple[Shape, DType]:
-    x, weight = values[:2]
-    if x.ndim != 3 or x.shape[0] != weight.shape[0]:
-        raise ValueError(f"a convolution from {weight.shape[0]} channels cannot take event shape {x.shape}")
-    spatial = tuple(
-        (x.shape[1 + i] - 1) * attrs["stride"][i]
-        - 2 * attrs["padding"][i]
-        + (weight.shape[2 + i] - 1)
-        + attrs["output_padding"][i]
-        + 1
-        for i in range(2)
-    )
-    return (weight.shape[1], *spatial), "float"
-
-
-def _layer_norm(values: tuple[Value, ...], attrs: dict[str, Any]) -> tuple[Shape, DType]:
-    x, weight = values[:2]
-    if x.shape[x.ndim - weight.ndim :] != weight.shape:
-        raise ValueError(f"a layer norm over {weight.shape} cannot take event shape {x.shape}")
-    return x.shape, "float"
-
-
-define("linear", "special", _linear, None, "float")
-define("conv2d", "special", _conv2d, None, "float")
-define("conv_transpose2d", "special", _conv_transpose2d, None, "float")
-define("layer_norm", "special", _layer_norm, None, "float")
-
-
-def apply_layer(layer: Layer, x: Value, weights: tuple[Value, ...]) -> Value:
-    """One layer on one element, in ops."""
-    match layer.kind:
-        case "linear":
-            return apply("linear", x, *weights)
-        case "conv2d":
-            keys = ("stride", "padding", "dilation", "groups")
-            return apply("conv2d", x, *weights, **{k: layer.get(k) for k in keys})
-        case "conv_transpose2d":
-            keys = ("stride", "padding", "output_padding")
-            return apply("conv_transpose2d", x, *weights, **{k: layer.get(k) for k in keys})
-        case "layer_norm":
-            return apply("layer_norm", x, *weights, eps=layer.get("eps"))
-        case "embedding":
-            return apply("take", weights[0], x)
-        case "reshape":
-            return apply("reshape", x, shape=layer.get("shape"))
-        case "flatten":
-            return apply("reshape", x, shape=(math.prod(x.shape),))
-        case "identity":
-            return x
-        case "leaky_relu":
-            return apply("leaky_relu", x, 0.01)
-        case "softmax":
-            return apply("softmax", x, axis=(-1,))
-    return apply(layer.kind, x)
-
-
-def apply_network(spec: NetworkSpec, x: Value, weight: Callable[[str, Weight], Value]) -> Value:
+def apply_network(
+    spec: NetworkSpec, x: Value, weight: Callable[[str, Weight], Value], others: tuple[Value, ...] = ()
+) -> Value:
     """A network on one element, expanded into ops.
 
     Args:
         spec: the network; not a foreign module.
         x: its input, one element.
         weight: gives the value of a parameter from its full name.
+        others: what else it is called with: a state, an adjacency matrix; every layer that takes such inputs gets them.
     """
     for layer in spec.layers:
         own = tuple(weight(f"{spec.name}.{layer.name}.{w.name}", w) for w in layer.weights)
-        x = apply_layer(layer, x, own)
+        x = apply_layer(layer, x, own, others)
     return x
+
+
+__all__ = [
+    "ACTIVATIONS",
+    "ForeignCall",
+    "ForeignModule",
+    "Layer",
+    "NetworkSpec",
+    "Weight",
+    "apply_layer",
+    "apply_network",
+    "sequences",
+]

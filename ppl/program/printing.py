@@ -120,7 +120,10 @@ class Expressions:
         if op == "leave":
             return self.text(args[0], ATOM)
         if op == "network":
-            return f"{value.attr('name')}({self.text(args[0])})"
+            name = value.attr("name")
+            # Weights that are sites come with the network's own line.
+            given = [a for a in args if not (a.op == "site" and a.attr("name").startswith(f"{name}."))]
+            return f"{name}({', '.join(self.text(a) for a in given)})"
         if op == "index":
             return f"{self.text(args[0], ATOM)}[{key_text(value.attr('key'), args[0].shape)}]"
         if op == "take":
@@ -163,8 +166,8 @@ def distribution_text(dist: Distribution, printer: Expressions | None = None) ->
         several = cast("tuple[Any, ...]", item) if isinstance(item, tuple) else None
         parts += [f"{name}={item}"] if several is None else [str(i) for i in several]
     text = f"{dist.family}({', '.join(parts)})"
-    if dist.expanded:
-        batch = dist.event_shape[: len(dist.event_shape) - dist.event_rank]
+    batch = dist.event_shape[: len(dist.event_shape) - dist.event_rank]
+    if dist.expanded and batch:
         text += f".expand({list(batch)})"
     if dist.mask_value is not None:
         text += f".mask({show.text(dist.mask_value)})"

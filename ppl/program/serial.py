@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +15,7 @@ import numpy as np
 from ppl.errors import FormatError, Location, ModelError, UnknownNameError, nearest
 
 from .distributions import FAMILIES, Distribution
-from .networks import ForeignModule, Layer, NetworkSpec
+from .networks import ForeignCall, ForeignModule, Layer, NetworkSpec
 from .statements import Deterministic, Factor, Input, Network, Param, PlateStatement, Sample, Statement
 from .supports import Support
 from .values import Frozen, Plate, Value, walk
@@ -111,6 +111,9 @@ class _Writer:
         if spec.foreign is not None:
             row["out_shape"] = list(spec.out_shape or ())
             row["foreign"] = {"torch": spec.foreign.torch_name, "jax": spec.foreign.jax_name}
+            call = spec.foreign.call
+            if call is not None:
+                row["call"] = {"inputs": self.attribute(call.inputs), "dtype": call.out_dtype, "batched": call.batched}
         return row
 
     def statement(self, s: Statement) -> dict[str, Any]:
@@ -233,7 +236,10 @@ class _Reader:
         if "foreign" not in row:
             return NetworkSpec(row["name"], layers, row["text"])
         names = row["foreign"]
-        foreign = ForeignModule(None, None, names["torch"], names["jax"])
+        call = None
+        if "call" in row:
+            call = ForeignCall(self.attribute(row["call"]["inputs"]), row["call"]["dtype"], row["call"]["batched"])
+        foreign = ForeignModule(None, None, names["torch"], names["jax"], call)
         return NetworkSpec(row["name"], layers, row["text"], tuple(row["out_shape"]), foreign)
 
     def statement(self, row: Any) -> Statement:
@@ -310,5 +316,4 @@ def attach_modules(spec: NetworkSpec, torch: Any, jax: Any) -> NetworkSpec:
     """
     if spec.foreign is None:
         raise ModelError(f"network {spec.name!r} is built from its specification; it takes no factories.")
-    foreign = ForeignModule(torch, jax, spec.foreign.torch_name, spec.foreign.jax_name)
-    return NetworkSpec(spec.name, spec.layers, spec.text, spec.out_shape, foreign)
+    return replace(spec, foreign=replace(spec.foreign, torch=torch, jax=jax))

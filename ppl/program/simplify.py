@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .ops import apply
-from .values import Plate, Value, is_constant, lift, rewrite, walk
+from .ops import apply, element
+from .values import Lane, Plate, Value, is_constant, lift, rewrite, walk
 
 _UNARY: dict[str, Callable[[Any], Any]] = {
     "negative": lambda x: -x,
@@ -40,12 +40,23 @@ _BINARY: dict[str, Callable[[Any, Any], Any]] = {
     "pow": lambda a, b: a**b,
     "maximum": max,
     "minimum": min,
+    "less": lambda a, b: a < b,
+    "less_equal": lambda a, b: a <= b,
+    "greater": lambda a, b: a > b,
+    "greater_equal": lambda a, b: a >= b,
+    "equal": lambda a, b: a == b,
+    "not_equal": lambda a, b: a != b,
 }
 
 
 def number(value: Value) -> float | None:
     """The number of a scalar constant, or None."""
     return value.attrs[0][1] if is_constant(value) and not isinstance(value.attrs[0][1], bool) else None
+
+
+def truth(value: Value) -> bool | None:
+    """The truth value of a boolean constant, or None."""
+    return value.attrs[0][1] if is_constant(value) and isinstance(value.attrs[0][1], bool) else None
 
 
 class Simplifier:
@@ -107,7 +118,8 @@ class Simplifier:
         return self._node(Value(node.op, shared, node.attrs, node.plates, node.shape, node.dtype, node.hint), shared)
 
     def _rule(self, node: Value, args: tuple[Value, ...]) -> Value:
-        kept = Value(node.op, args, node.attrs, node.plates, node.shape, node.dtype, node.hint) if args else node
+        # Names are gathered when equal nodes are shared; those of the program itself stay as they are.
+        kept = Value(node.op, args, node.attrs, node.plates, node.shape, node.dtype, list(node.hint))
         folded = self._fold(node, args)
         if folded is not None:
             return folded
@@ -209,7 +221,35 @@ class Simplifier:
         return a.args[0] if a.op == "log" else None
 
     def _where(self, kept: Value, condition: Value, a: Value, b: Value) -> Value | None:
+        known = truth(condition)
+        if known is not None:
+            return self._same(kept, a if known else b)
         return self._same(kept, a) if a is b else None
+
+    def _take(self, kept: Value, table: Value, index: Value) -> Value | None:
+        """A table read at every one of its rows in turn needs no index: its rows are the lane."""
+        lane = dict(index.attrs).get("plate") if index.op == "plate_index" else None
+        if not isinstance(lane, Lane) or lane.size != table.shape[0] or lane in table.plates:
+            return None
+        return element(table, lane)
+
+    def _logical_not(self, kept: Value, a: Value) -> Value | None:
+        known = truth(a)
+        return None if known is None else self._same(kept, lift(not known))
+
+    def _logical_and(self, kept: Value, a: Value, b: Value) -> Value | None:
+        for one, other in ((a, b), (b, a)):
+            known = truth(one)
+            if known is not None:
+                return self._same(kept, other if known else one)
+        return None
+
+    def _logical_or(self, kept: Value, a: Value, b: Value) -> Value | None:
+        for one, other in ((a, b), (b, a)):
+            known = truth(one)
+            if known is not None:
+                return self._same(kept, one if known else other)
+        return None
 
     # --- linear combinations -----------------------------------------------------------------------------------------
 

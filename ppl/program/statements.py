@@ -145,3 +145,8 @@ class Network(Statement):
 
     spec: NetworkSpec
     random: bool = False
+
+    @property
+    def trained(self) -> bool:
+        """Whether it has weights that are fitted as parameters: not if they are sites, and not for a function."""
+        return not self.random and not self.spec.is_function

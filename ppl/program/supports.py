@@ -75,7 +75,7 @@ class Support:
         return f"{self.kind}({', '.join(expression(b) for b in self.bounds)})"
 
     def contains(self, array: np.ndarray) -> np.ndarray | None:
-        """Which elements of an array lie in the support; None where a bound is not a constant.
+        """Which elements of an array lie in the support; None where a bound is no constant or an axis is missing.
 
         Args:
             array: shape (..., event of one member).
@@ -83,8 +83,10 @@ class Support:
         Returns:
             Booleans of shape (...).
         """
-        if not all(b.op == "const" for b in self.bounds):
+        if not all(b.op == "const" for b in self.bounds) or array.ndim < self.rank:
             return None
+        if self.rank == 2 and self.kind != "real_matrix" and array.shape[-1] != array.shape[-2]:
+            return np.zeros(array.shape[:-2], dtype=bool)
         bounds = [b.attrs[0][1] if is_constant(b) else b.attrs[0][1].array for b in self.bounds]
         return _contains(self.kind, array, bounds)
 
@@ -96,6 +98,8 @@ KINDS: dict[str, int] = {
     "nonnegative": 0,
     "unit_interval": 0,
     "interval": 0,
+    "half_open_interval": 0,
+    "censored": 0,
     "greater_than": 0,
     "less_than": 0,
     "boolean": 0,
@@ -108,9 +112,13 @@ KINDS: dict[str, int] = {
     "multinomial": 1,
     "simplex": 1,
     "ordered": 1,
+    "positive_ordered": 1,
+    "zero_sum": 1,
+    "sphere": 1,
     "real_matrix": 2,
     "lower_cholesky": 2,
     "corr_cholesky": 2,
+    "corr_matrix": 2,
     "positive_definite": 2,
 }
 
@@ -132,8 +140,10 @@ def _contains(kind: str, x: np.ndarray, bounds: list[Any]) -> np.ndarray:
             return (x >= 0) & np.isfinite(x)
         case "unit_interval":
             return (x >= 0) & (x <= 1)
-        case "interval":
+        case "interval" | "censored":
             return (x >= bounds[0]) & (x <= bounds[1])
+        case "half_open_interval":
+            return (x >= bounds[0]) & (x < bounds[1])
         case "greater_than":
             return x > bounds[0]
         case "less_than":
@@ -160,10 +170,19 @@ def _contains(kind: str, x: np.ndarray, bounds: list[Any]) -> np.ndarray:
             return np.all(x >= 0, axis=-1) & (np.abs(x.sum(-1) - 1) < tolerance)
         case "ordered":
             return np.all(np.diff(x, axis=-1) > 0, axis=-1)
+        case "positive_ordered":
+            return np.all(np.diff(x, axis=-1) > 0, axis=-1) & (x[..., 0] > 0)
+        case "zero_sum":
+            return np.abs(x.sum(-1)) < tolerance * (1.0 + np.abs(x).max(-1))
+        case "sphere":
+            return np.abs((x**2).sum(-1) - 1) < tolerance
         case "lower_cholesky":
             return _lower_with_positive_diagonal(x)
         case "corr_cholesky":
             return _lower_with_positive_diagonal(x) & np.all(np.abs((x**2).sum(-1) - 1) < tolerance, axis=-1)
+        case "corr_matrix":
+            unit = np.all(np.abs(np.diagonal(x, axis1=-2, axis2=-1) - 1) < tolerance, axis=-1)
+            return unit & _contains("positive_definite", x, [])
         case "positive_definite":
             symmetric = np.all(np.abs(x - np.swapaxes(x, -1, -2)) < tolerance, axis=(-2, -1))
             return symmetric & (np.linalg.eigvalsh(x)[..., 0] > 0)
@@ -184,14 +203,28 @@ positive_vector = Support("positive_vector")
 real_matrix = Support("real_matrix")
 simplex = Support("simplex")
 ordered = Support("ordered")
+positive_ordered = Support("positive_ordered")
+zero_sum = Support("zero_sum")
+sphere = Support("sphere")
 lower_cholesky = Support("lower_cholesky")
 corr_cholesky = Support("corr_cholesky")
+corr_matrix = Support("corr_matrix")
 positive_definite = Support("positive_definite")
 
 
 def interval(low: object, high: object) -> Support:
     """Real numbers between two bounds, which may be values."""
     return Support("interval", (lift(low), lift(high)))
+
+
+def half_open_interval(low: object, high: object) -> Support:
+    """Real numbers from a lower bound, which belongs to the set, to an upper one, which does not."""
+    return Support("half_open_interval", (lift(low), lift(high)))
+
+
+def censored(low: object, high: object) -> Support:
+    """Real numbers between two limits that have a probability of their own; data may lie there, no latent can."""
+    return Support("censored", (lift(low), lift(high)))
 
 
 def greater_than(low: object) -> Support:
@@ -212,3 +245,7 @@ def integer_interval(low: object, high: object) -> Support:
 def multinomial(total_count: object) -> Support:
     """Vectors of counts that sum to `total_count`."""
     return Support("multinomial", (lift(total_count),))
+
+
+# Angles, in radians; the ends are one direction.
+circular = interval(-np.pi, np.pi)

@@ -36,7 +36,12 @@ class Lane(Plate):
     """An axis of alternatives that are summed out: components of a mixture, values of a discrete site.
 
     In a lowered function it is a plate outside all plates. Programs hold no lanes, only densities made from them do.
+
+    Attributes:
+        of: the plates of the site whose values it holds.
     """
+
+    of: tuple[Plate, ...] = ()
 
 
 # The plates that are open while a model is traced, outermost first; None when no model is being traced. An operation

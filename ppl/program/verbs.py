@@ -49,8 +49,12 @@ class Verbs:
     def bind(self, **inputs: Any) -> Program:
         """The same declaration on other inputs of the same rank; plates take their new sizes.
 
+        What is observed in a plate is dropped if an input that the plate maps over had other values before, because the
+        data belongs to the old rows; observe again to keep it: `program.bind(x=x).observe(y=y)`.
+
         Raises:
             ShapeError: an input has another rank or other event axes.
+            PlateError: an input has no rows, or a parameter has a value for each of the old rows.
         """
         from ppl.transforms.bind import bind
 
@@ -64,8 +68,9 @@ class Verbs:
             SupportError: a guide site with another support.
         """
         from ppl.program.check import check_guide
+        from ppl.transforms.exact import exact_sites
 
-        check_guide(self, guide)  # type: ignore[arg-type]
+        check_guide(self, guide, exact_sites(self))  # type: ignore[arg-type]
 
     def to_source(self, backend: str) -> str:
         """The compiled program as text: an ordinary Pyro or NumPyro model.

@@ -94,56 +94,15 @@ def _elementwise(out: str) -> Infer:
 
 
 REAL_FUNCTIONS = [
-    "exp",
-    "expm1",
-    "log",
-    "log1p",
-    "log2",
-    "log10",
-    "sqrt",
-    "sin",
-    "cos",
-    "tan",
-    "asin",
-    "acos",
-    "atan",
-    "sinh",
-    "cosh",
-    "tanh",
-    "asinh",
-    "acosh",
-    "atanh",
-    "sigmoid",
-    "clipped_sigmoid",
-    "log_sigmoid",
-    "logit",
-    "softplus",
-    "relu",
-    "gelu",
-    "silu",
-    "elu",
-    "erf",
-    "erfc",
-    "erfinv",
-    "lgamma",
-    "digamma",
-    "ndtr",
-    "ndtri",
-    "log_ndtr",
-    "i0e",
-    "i1e",
-]
+    "exp", "expm1", "log", "log1p", "log2", "log10", "sqrt", "sin", "cos", "tan", "asin", "acos", "atan", "sinh",
+    "cosh", "tanh", "asinh", "acosh", "atanh", "sinc", "sigmoid", "clipped_sigmoid", "log_sigmoid", "logit", "softplus",
+    "relu", "gelu", "silu", "elu", "erf", "erfc", "erfinv", "erfcx", "lgamma", "digamma", "ndtr", "ndtri", "log_ndtr",
+    "i0e", "i1e",
+]  # fmt: skip
 REAL_BINARY = [
-    "divide",
-    "atan2",
-    "logaddexp",
-    "xlogy",
-    "xlog1py",
-    "pow",
-    "bernoulli_log_prob",
-    "leaky_relu",
-    "gammainc",
-]
+    "divide", "atan2", "copysign", "logaddexp", "xlogy", "xlog1py", "pow", "bernoulli_log_prob", "leaky_relu",
+    "gammainc", "gammaincc",
+]  # fmt: skip
 ARITHMETIC = ["add", "subtract", "multiply", "maximum", "minimum", "floor_divide", "remainder"]
 SAME_UNARY = ["negative", "abs", "sign", "square", "floor", "ceil", "round", "trunc", "stop_gradient"]
 COMPARISONS = ["equal", "not_equal", "less", "less_equal", "greater", "greater_equal"]
@@ -162,6 +121,10 @@ for _name in ("logical_and", "logical_or", "logical_xor"):
     define(_name, "elementwise", _elementwise("bool"), 2)
 for _name in ("logical_not", "isnan", "isfinite", "isinf"):
     define(_name, "elementwise", _elementwise("bool"), 1)
+
+
+# One backend lacks it, which its lowering rule says.
+define("betainc", "special", _elementwise("float"), 3, "float")
 
 
 def _where(values: tuple[Value, ...], attrs: dict[str, Any]) -> tuple[Shape, DType]:
@@ -229,11 +192,13 @@ def _keep(out: str | None = None) -> Infer:
     return infer
 
 
-for _name in ("cumsum", "cumprod", "sort"):
+for _name in ("cumsum", "cumprod", "cummax", "cummin", "sort"):
     define(_name, "axes", _keep(), counts=True)
 define("flip", "axes", _keep())
-for _name in ("softmax", "log_softmax"):
+for _name in ("softmax", "log_softmax", "cumlogsumexp"):
     define(_name, "axes", _keep("float"), operands="float")
+# The order of the derivative is a setting: neither library differentiates by it.
+define("polygamma", "axes", _keep("float"), operands="float")
 define("argsort", "axes", _keep("int"), counts=True)
 
 
@@ -253,7 +218,7 @@ def _square_to(out: Callable[[Shape], Shape]) -> Infer:
     return infer
 
 
-for _name in ("cholesky", "inv"):
+for _name in ("cholesky", "inv", "expm"):
     define(_name, "matrix", _square_to(lambda s: s), operands="float")
 for _name in ("det", "logdet"):
     define(_name, "matrix", _square_to(lambda s: s[:-2]), operands="float")
@@ -327,6 +292,40 @@ def _einsum(values: tuple[Value, ...], attrs: dict[str, Any]) -> tuple[Shape, DT
 
 
 define("einsum", "special", _einsum, None, "promote")
+
+
+# --- several arrays at once, and sums by index -----------------------------------------------------------------------
+
+
+def _several(values: tuple[Value, ...], attrs: dict[str, Any]) -> tuple[Shape, DType]:
+    # Never seen by a user: `unpack` takes the arrays out one by one, so that they are computed once.
+    return (), "float"
+
+
+def _unpack(values: tuple[Value, ...], attrs: dict[str, Any]) -> tuple[Shape, DType]:
+    (whole,) = values
+    shape = whole.args[0].shape
+    batch, m, n, k = shape[:-2], shape[-2], shape[-1], min(shape[-2:])
+    shapes: dict[str, tuple[Shape, ...]] = {
+        "eigh": ((n,), (n, n)),
+        "qr": ((m, k), (k, n)),
+        "svd": ((m, k), (k,), (k, n)),
+    }
+    at: int = attrs["at"]
+    return batch + shapes[whole.op][at], "float"
+
+
+def _segment_sum(values: tuple[Value, ...], attrs: dict[str, Any]) -> tuple[Shape, DType]:
+    data, index = values
+    if index.dtype != "int" or index.ndim != 1 or not data.shape or data.shape[0] != index.shape[0]:
+        raise ValueError(f"rows of shape {data.shape} need one integer each, not {index.dtype} {index.shape}")
+    return (attrs["size"], *data.shape[1:]), "float"
+
+
+for _name in ("eigh", "qr", "svd"):
+    define(_name, "special", _several, operands="float")
+define("unpack", "special", _unpack)
+define("segment_sum", "special", _segment_sum, 2)
 
 
 # --- shape and indexing ------------------------------------------------------------------------------------------
@@ -456,6 +455,8 @@ define("leave", "special", _same)
 define("element", "special", _element)
 # Sum (or count, with a scale for minibatches) over plates: only lowering's own graphs contain these.
 define("plate_sum", "special", _same)
+# Sum alternatives out, in log space: only densities contain these.
+define("lane_logsumexp", "special", _same)
 # Reduce the one leading axis (particles) by `how`: "mean" or "logsumexp".
 define("lead_reduce", "special", _same)
 # A draw by the library's own sampler; the first operand is a random key.

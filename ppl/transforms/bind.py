@@ -16,25 +16,31 @@ from ppl.language.arrays import to_numpy
 from ppl.program.check import check_indices
 from ppl.program.distributions import Distribution
 from ppl.program.program import Program
-from ppl.program.statements import Deterministic, Factor, Input, Param, Sample, Statement
+from ppl.program.statements import Deterministic, Factor, Input, Param, PlateStatement, Sample, Statement
 from ppl.program.values import Plate, Value, dtype_kind, walk
 from ppl.program.vocabulary import LEAVES, OPS
 
 
-def bind(program: Program, inputs: Mapping[str, Any]) -> Program:
+def bind(program: Program, inputs: Mapping[str, Any], *, same_rows: bool = False) -> Program:
     """The same declaration on other inputs.
+
+    A plate that maps over an input has new rows if that input had other values before, be there as many of them or not.
+    An input that had none (`ppl.spec`) gets them here, and an equal one changes nothing: the rows stay what they are.
 
     Args:
         program: any program.
         inputs: an array for each input that changes.
+        same_rows: inputs of unchanged length hold other values for the old rows.
 
     Returns:
-        A program whose plates have the sizes of the new inputs. Observed sites inside a plate that changed its size are
-        no longer observed: their data belongs to the old rows.
+        A program whose plates have the sizes of the new inputs. What is observed in a plate with new rows is no longer
+        observed, since the data belongs to the old ones; parameters start there as they were declared to.
 
     Raises:
         UnknownNameError: there is no such input.
-        ShapeError: another rank, other event axes, or plates that disagree.
+        ShapeError: another rank, other event axes, or plates that disagree; an intervention with a value for each of
+            the old rows.
+        PlateError: no rows, or a parameter that was given a value for each of the old ones.
     """
     known = {i.name: i for i in program.inputs}
     arrays: dict[str, np.ndarray] = {}
@@ -50,9 +56,26 @@ def bind(program: Program, inputs: Mapping[str, Any]) -> Program:
             )
         arrays[name] = _check_input(program, known[name], to_numpy(item, name))
     shapes = {name: arrays[name].shape if name in arrays else i.shape for name, i in known.items()}
-    rebuilt = _Rebuilder(program, shapes).program(arrays)
+    changed = set[str]() if same_rows else changed_inputs(program, arrays)
+    fresh = {p.name for p in program.plates if plate_inputs(p) & changed}
+    rebuilt = _Rebuilder(program, shapes, fresh, set(arrays)).program(arrays)
     check_indices(rebuilt)
     return rebuilt
+
+
+def plate_inputs(plate: PlateStatement) -> set[str]:
+    """Names of the inputs whose rows a plate maps over, directly or through what is computed from them."""
+    return {node.attr("name") for node in walk(list(plate.sources)) if node.op == "input"}
+
+
+def changed_inputs(program: Program, arrays: Mapping[str, np.ndarray]) -> set[str]:
+    """Inputs that had other values than these."""
+    return {
+        name
+        for name, array in arrays.items()
+        if name in program.data
+        and not np.array_equal(np.asarray(program.data[name]), array, equal_nan=array.dtype.kind == "f")
+    }
 
 
 def _check_input(program: Program, known: Input, array: np.ndarray) -> np.ndarray:
@@ -78,9 +101,13 @@ def _check_input(program: Program, known: Input, array: np.ndarray) -> np.ndarra
 
 
 class _Rebuilder:
-    def __init__(self, program: Program, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    def __init__(
+        self, program: Program, shapes: Mapping[str, tuple[int, ...]], fresh: set[str], bound: set[str]
+    ) -> None:
         self.old = program
         self.shapes = shapes
+        self.fresh = fresh
+        self.bound = bound
         self.opened = {s.plate: s for s in program.plates}
         self.plates: dict[Plate, Plate] = {}
         self.done: dict[int, Value] = {}
@@ -114,6 +141,10 @@ class _Rebuilder:
                 )
             self.plates[old] = Plate(old.name, lengths.pop())
         return self.plates[old]
+
+    def fresh_plate(self, s: Statement) -> Plate | None:
+        """The outermost plate around a statement that has new rows."""
+        return next((p for p in s.plates if p.name in self.fresh or self.plate(p).size != p.size), None)
 
     def stack(self, plates: tuple[Plate, ...]) -> tuple[Plate, ...]:
         return tuple(self.plate(p) for p in plates)
@@ -160,7 +191,7 @@ class _Rebuilder:
                 plate=str(dict(attrs)["plate"]),
                 expected=f"{dict(attrs)['plate'].size} rows",
                 got=f"{args[0]!r} with {args[0].shape[0]} rows",
-                remedy="Intervene again after binding; for an array built from an input's length call the model.",
+                remedy="For an array that was built from an input's length, call the model.",
             )
         return Value(node.op, args, attrs, plates, shape, node.dtype, node.hint)
 
@@ -174,19 +205,50 @@ class _Rebuilder:
         plates = self.stack(s.plates)
         match s:
             case Sample():
-                resized = any(a.size != b.size for a, b in zip(s.plates, plates, strict=True))
-                new = replace(s, plates=plates, dist=self.distribution(s.dist), observed=s.observed and not resized)
+                dist = self.distribution(s.dist)
+                fits = self.fresh_plate(s) is None and dist.event_shape == s.dist.event_shape
+                new = replace(s, plates=plates, dist=dist, observed=s.observed and fits)
                 self.sites[s.name] = new.value
                 return new
             case Deterministic():
+                if s.intervened:
+                    self.check_intervention(s)
                 new = replace(s, plates=plates, expression=self.value(s.expression))
                 self.sites[s.name] = new.value
                 return new
             case Factor():
                 return replace(s, plates=plates, expression=self.value(s.expression))
             case Param():
+                fresh = self.fresh_plate(s)
+                # Without `shape` it starts from the numbers of one element, which serve any number of rows.
+                if s.shape is not None and fresh is not None:
+                    raise PlateError(
+                        f"parameter {s.name!r} has one value for each of the old rows.",
+                        site=s.name,
+                        model=self.old.name,
+                        declared_at=s.location,
+                        plate=str(fresh),
+                        expected=f"rows as in the program: {fresh}",
+                        got=f"new rows: {self.plate(fresh)}",
+                        remedy="Make the guide again from the model with the new rows, or share the parameter by all.",
+                    )
                 return replace(s, plates=plates)
         return s
+
+    def check_intervention(self, s: Deterministic) -> None:
+        """An intervention that sets each of the old rows says nothing about new ones."""
+        fresh, name = self.fresh_plate(s), f"do.{s.name}"
+        if fresh is not None and name in self.shapes and name not in self.bound:
+            raise ShapeError(
+                f"it was set by `do` to a value for each of the old rows, but plate {fresh.name!r} has new ones.",
+                site=s.name,
+                model=self.old.name,
+                declared_at=s.location,
+                plate=str(self.plate(fresh)),
+                expected="one value for all rows, or rows that stay",
+                got=f"values of shape {self.shapes[name]}",
+                remedy="Intervene again after binding.",
+            )
 
     def program(self, arrays: dict[str, np.ndarray]) -> Program:
         statements = tuple(self.statement(s) for s in self.old.statements)

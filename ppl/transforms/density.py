@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
+from ppl.errors import StrategyError
 from ppl.program.distributions import Distribution
 from ppl.program.networks import Weight, apply_network
-from ppl.program.ops import apply, leave, merge_plates
+from ppl.program.ops import apply, leave, merge_plates, plate_sum
 from ppl.program.program import Program
 from ppl.program.statements import Deterministic, Factor, Sample, Statement
-from ppl.program.values import DType, Plate, Shape, Value, reference, walk
+from ppl.program.values import DType, Lane, Plate, Shape, Value, lift, reference, walk
+
+from .exact import Term, eliminate, lane_of, refuse_leaving
 
 
 @dataclass(frozen=True)
@@ -71,11 +75,15 @@ class Resolver:
         program: the program that is read.
         values: expression of each site known so far.
         params: expression of parameters that are replaced (unconstrained ones, for example).
+        statement: the statement that is being read, for messages.
+        failed: deterministic values that do not exist where discrete sites are summed out; an error if they are read.
     """
 
     program: Program
     values: dict[str, Value] = field(default_factory=dict[str, Value])
     params: Mapping[str, Value] = field(default_factory=dict[str, Value])
+    statement: str = ""
+    failed: dict[str, StrategyError] = field(default_factory=dict[str, StrategyError])
     _done: dict[int, Value] = field(default_factory=dict[int, Value])
     _alive: list[Value] = field(default_factory=list[Value])
 
@@ -89,6 +97,8 @@ class Resolver:
 
     def _node(self, node: Value) -> Value:
         if node.op == "site":
+            if node.attr("name") in self.failed:
+                raise self.failed[node.attr("name")]
             return self.values[node.attr("name")]
         if node.op == "param":
             return self.params.get(node.attr("name"), node)
@@ -106,6 +116,9 @@ class Resolver:
         return Value(node.op, args, node.attrs, plates, node.shape, node.dtype, node.hint)
 
     def _leave(self, node: Value, body: Value) -> Value:
+        for lane in body.plates:
+            if isinstance(lane, Lane) and set(lane.of) & set(node.attr("plates")):
+                raise refuse_leaving(self.program, lane, self.statement)
         for plate in node.attr("plates"):
             if plate not in body.plates:
                 index = Value("plate_index", (), (("plate", plate),), (plate,), (), "int")
@@ -120,12 +133,14 @@ class Resolver:
         args = tuple(self._done[id(a)] for a in node.args)
         if statement.spec.foreign is not None:
             return Value("network", args, node.attrs, node.plates, node.shape, node.dtype, node.hint)
-        sites = dict(zip(statement.spec.weights, args[1:], strict=False))
+        # The element and what else the network was called with come first, then weights that are sites.
+        count = len(args) - (len(statement.spec.weights) if statement.random else 0)
+        sites = dict(zip(statement.spec.weights, args[count:], strict=False))
 
         def weight(name: str, w: Weight) -> Value:
             return sites[name] if name in sites else reference("param", name, (), w.shape, "float")
 
-        out = apply_network(statement.spec, args[0], weight)
+        out = apply_network(statement.spec, args[0], weight, args[1:count])
         if node.hint and not out.hint:
             out.hint.extend(node.hint)
         return out
@@ -142,12 +157,25 @@ class Density:
     Attributes:
         terms: log density of every random site and factor, in nats, each varying over the plates of its statement.
         dists: distribution of each site, with its parameters filled in.
-        values: expression of every site and deterministic value.
+        values: expression of every site and deterministic value; of exactly summed sites, all their values.
+        plates: the plates that each term is summed over.
+        parts: the statements whose terms each term holds: more than one where a discrete site was summed out.
     """
 
     terms: dict[str, Value]
     dists: dict[str, Distribution]
     values: dict[str, Value]
+    plates: dict[str, tuple[Plate, ...]]
+    parts: dict[str, tuple[str, ...]]
+
+    def total(self, batch: Mapping[str, int] | None = None) -> Value:
+        """The sum of all terms over their plates, in nats."""
+        return total_of([plate_sum(t, self.plates[n], dict(batch or {})) for n, t in self.terms.items()])
+
+
+def total_of(terms: list[Value]) -> Value:
+    """The sum of some values; zero of none."""
+    return functools.reduce(lambda a, b: apply("add", a, b), terms) if terms else lift(0.0)
 
 
 def log_density(
@@ -156,6 +184,9 @@ def log_density(
     *,
     params: Mapping[str, Value] | None = None,
     checked: bool = True,
+    exact: Collection[str] = (),
+    batch: Mapping[str, int] | None = None,
+    keep: str | None = None,
 ) -> Density:
     """Log density of every random site and factor.
 
@@ -165,25 +196,45 @@ def log_density(
         params: expressions for parameters that are replaced.
         checked: whether to keep the guards that give -inf outside the support; without them the values must be
             known to lie inside.
+        exact: finite discrete sites that are summed out; their values must not be given.
+        batch: number of evaluated elements of each subsampled plate.
+        keep: one of the exact sites that is not summed out: its terms vary over its lane.
+
+    Raises:
+        StrategyError: an exact site cannot be summed out.
     """
     resolver = Resolver(program, {}, params or {})
+    lanes: dict[str, Lane] = {}
     terms: dict[str, Value] = {}
     dists: dict[str, Distribution] = {}
     given = dict(values or {})
     for statement in program.statements:
-        name = statement.name
+        name = resolver.statement = statement.name
         if isinstance(statement, Sample):
             dist = resolver.distribution(statement.dist)
             value = given.get(name, statement.value)
+            if name in exact:
+                lanes[name], value = lane_of(statement)
             resolver.values[name] = value
-            guarded = checked and not (statement.observed and _checked_when_observed(statement))
+            guarded = checked and name not in exact and not (statement.observed and _checked_when_observed(statement))
             dists[name] = dist if guarded else dist.unchecked()
             terms[name] = dists[name].log_prob(value)
         elif isinstance(statement, Deterministic):
-            resolver.values[name] = _named(resolver.value(statement.expression), statement)
+            try:
+                resolver.values[name] = _named(resolver.value(statement.expression), statement)
+            except StrategyError as error:
+                resolver.failed[name] = error
         elif isinstance(statement, Factor):
             terms[name] = resolver.value(statement.expression)
-    return Density(terms, dists, resolver.values)
+    plates = {name: program.by_name[name].plates for name in terms}
+    parts = {name: (name,) for name in terms}
+    if lanes:
+        whole = {n: Term(t, plates[n], parts[n]) for n, t in terms.items()}
+        summed = eliminate(program, whole, batch or {}, lanes.get(keep or ""))
+        terms = {n: t.value for n, t in summed.items()}
+        plates = {n: t.plates for n, t in summed.items()}
+        parts = {n: t.parts for n, t in summed.items()}
+    return Density(terms, dists, resolver.values, plates, parts)
 
 
 def _checked_when_observed(statement: Sample) -> bool:
@@ -192,9 +243,10 @@ def _checked_when_observed(statement: Sample) -> bool:
 
 
 def _named(value: Value, statement: Statement) -> Value:
-    if not value.hint and value.args:
-        value.hint.append(statement.name)
-    return value
+    if value.hint or not value.args:
+        return value
+    # A copy: the value may be the program's own, whose text would change with what was computed from it before.
+    return Value(value.op, value.args, value.attrs, value.plates, value.shape, value.dtype, [statement.name])
 
 
 @dataclass(frozen=True)

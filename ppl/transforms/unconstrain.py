@@ -6,19 +6,20 @@ recomputed wherever the density is evaluated; no transform is ever frozen at a s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from ppl.errors import StrategyError
-from ppl.language.dist import biject_to
+from ppl.language.dist import Identity, biject_to
 from ppl.language.dist.bijections import Bijection
 from ppl.program.distributions import Distribution
 from ppl.program.ops import apply
 from ppl.program.program import Program
 from ppl.program.statements import Deterministic, Sample
-from ppl.program.values import Shape, Value, lift, reference
+from ppl.program.values import Shape, Value, lift, reference, walk
 
 from .density import Resolver
+from .exact import exact_sites
 
 
 def unconstrained_shape(dist: Distribution, bijection: Bijection) -> Shape:
@@ -72,6 +73,7 @@ def unconstrain_sites(
     Raises:
         StrategyError: a latent site is discrete.
     """
+    exact = exact_sites(program)
     forward = Resolver(program, {}, params or {})
     backward = Resolver(program, {}, params or {})
     out = UnconstrainedSites({}, {}, {}, {})
@@ -86,6 +88,10 @@ def unconstrain_sites(
         if statement.observed:
             forward.values[name] = statement.value
             continue
+        if name in exact:
+            # What depends on it is summed over all its values; a support cannot be.
+            forward.values[name] = statement.value
+            continue
         refuse_discrete(program, statement)
         here = biject_to(forward.distribution(statement.dist).support)
         there = biject_to(backward.distribution(statement.dist).support)
@@ -96,10 +102,35 @@ def unconstrain_sites(
         y = here.forward(x)
         forward.values[name] = y
         out.shapes[name] = shape
+        refuse_summed_bounds(program, statement, [y], exact)
         out.values[name] = y
         out.log_dets[name] = log_det_total(here, x, y)
         out.inverses[name] = there.inverse(statement.value)
     return out
+
+
+def refuse_summed_bounds(program: Program, site: Sample, values: list[Value], exact: Collection[str]) -> None:
+    """The space that a site is sampled in must not depend on a discrete site that is summed out.
+
+    Args:
+        program: the model.
+        site: the site.
+        values: expressions that its support depends on, deterministic values filled in.
+        exact: sites that are summed out.
+
+    Raises:
+        StrategyError: one of them is read.
+    """
+    read = {n.attr("name") for n in walk(values) if n.op == "site"} & set(exact)
+    if read:
+        raise StrategyError(
+            f"its support depends on {min(read)!r}, which is summed out: there is no one space to sample it in.",
+            site=site.name,
+            model=program.name,
+            declared_at=site.location,
+            got=f"{site.dist!r}",
+            remedy=f"Give the guide a site for {min(read)!r}, or a support that holds for all of its values.",
+        )
 
 
 def refuse_discrete(program: Program, site: Sample) -> None:
@@ -116,7 +147,8 @@ def refuse_discrete(program: Program, site: Sample) -> None:
             declared_at=site.location,
             expected="a site with a density on real numbers",
             got=f"{site.dist!r}",
-            remedy="Sum it out by hand: dist.MixtureSameFamily, or ops.logsumexp over its values in a factor.",
+            remedy="Sites of few values are summed out by themselves if they have no event axes (put repetitions in a "
+            "plate); for others sum over a finite range by hand: ops.logsumexp in a factor.",
         )
 
 
@@ -130,9 +162,9 @@ def unconstrained_params(program: Program) -> tuple[dict[str, Value], dict[str, 
     forward: dict[str, Value] = {}
     inverse: dict[str, Value] = {}
     for name, statement in program.params.items():
-        if statement.support.kind == "real":
-            continue
         bijection = biject_to(statement.support)
+        if isinstance(bijection, Identity):
+            continue
         shape = bijection.inverse_shape(statement.event_shape)
         x = reference("param", name, statement.plates, shape, "float")
         forward[name] = bijection.forward(x)

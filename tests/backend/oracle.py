@@ -107,9 +107,10 @@ class Oracle:
 
     def _network(self, node: Value) -> Value:
         statement = self.program.networks[node.attr("name")]
-        sites = dict(zip(statement.spec.weights, node.args[1:], strict=False))
+        count = len(node.args) - (len(statement.spec.weights) if statement.random else 0)
+        sites = dict(zip(statement.spec.weights, node.args[count:], strict=False))
 
         def weight(name: str, w: Weight) -> Value:
             return sites[name] if name in sites else reference("param", name, (), w.shape, "float")
 
-        return apply_network(statement.spec, node.args[0], weight)
+        return apply_network(statement.spec, node.args[0], weight, node.args[1:count])

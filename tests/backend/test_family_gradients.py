@@ -29,7 +29,10 @@ def gradients(root: Value, bound: dict[str, np.ndarray], precision: str) -> tupl
     """A scalar and its gradients in the real leaves, by the emitted torch code."""
     root = simplify({"root": root})["root"]
     lowering = Lowering(
-        TORCH, lane_positions([root], 0), precision, lambda leaf: Piece(leaf.attr("name"), ATOM + 1, Layout(False, (), leaf.ndim))
+        TORCH,
+        lane_positions([root], 0),
+        precision,
+        lambda leaf: Piece(leaf.attr("name"), ATOM + 1, Layout(False, (), leaf.ndim)),
     )
     lowering.plan([root])
     piece = lowering.piece(root)
@@ -145,6 +148,11 @@ HARD: list[tuple[Distribution, Any]] = [
     (dist.DiscretizedLogistic(200.0, 0.1, low=0, high=255), 3),
     (dist.IntervalCensored(dist.Exponential(1.0), [-1.0, 0.5, 2.0]), 1),
     (dist.IntervalCensored(dist.Weibull(1.0, 1.5), [0.0, 0.5]), 1),
+    (dist.IntervalCensored(dist.Kumaraswamy(2.0, 2.0), [0.5, 1.0]), 1),
+    (dist.IntervalCensored(dist.Kumaraswamy(2.0, 2.0), [0.5, 1.0]), 2),
+    (dist.IntervalCensored(dist.GeneralizedPareto(0.0, 1.0, -0.5), [0.5, 3.0, 4.0]), 1),
+    (dist.IntervalCensored(dist.GeneralizedPareto(0.0, 1.0, -0.5), [0.5, 3.0, 4.0]), 2),
+    (dist.Censored(dist.Uniform(0.0, 1.0), high=2.0), 2.0),
     (dist.Censored(dist.Weibull(1.0, 1.5), high=[80.0, np.inf]), [80.0, 0.1]),
     (dist.Censored(dist.Weibull(1.0, 1.5), low=0.0), 0.0),
     (dist.Censored(dist.LogNormal(0.0, 1.0), high=1e4), 1e4),

@@ -19,6 +19,9 @@ from ppl.backend.layout import (
     plate_positions,
     trim,
 )
+from ppl.backend.lowering import Lowering
+from ppl.backend.pieces import Piece
+from ppl.backend.spelling import TORCH
 from ppl.errors import PlateError
 from ppl.program.values import Plate
 
@@ -162,3 +165,20 @@ def test_positions_count_from_the_innermost_plate(nests: tuple[str, ...], expect
 def test_plates_nested_in_both_orders_have_no_position(nests: tuple[str, ...]):
     with pytest.raises(PlateError, match=r"(?s)nested in both orders.*in one order everywhere"):
         positions(*nests)
+
+
+@pytest.mark.parametrize(
+    ("layout", "event", "text"),
+    [
+        (Layout(False, (), 0), (), "()"),
+        (Layout(False, (), 1), (5,), "(5,)"),
+        (Layout(False, (PLATES[0], None), 1), (5,), "(3, 1, 5)"),
+        (Layout(True, (), 0), (), "(lead + ())"),
+        (Layout(True, (PLATES[0],), 0), (), "(lead + (3,))"),
+    ],
+)
+def test_shapes_as_text_are_python(layout: Layout, event: tuple[int, ...], text: str):
+    low = Lowering(TORCH, POSITIONS, "float32", lambda leaf: Piece("x", 0, layout), lead_shape="lead")
+    assert low.shape_text(layout, event) == text
+    sizes = tuple(1 if p is None else p.size for p in layout.frame) + event
+    assert eval(text, {"lead": LEAD}) == (LEAD if layout.lead else ()) + sizes

@@ -24,8 +24,13 @@ from tests.reference import draws_of, evaluate, symbol
 # JAX's betaln has seven digits even in float64, and NumPyro's formulas are built on it.
 SEVEN_DIGITS = {
     ("numpyro", "BetaBinomial"),
+    ("numpyro", "BetaNegativeBinomial"),
+    ("numpyro", "Hurdle"),
     ("numpyro", "NegativeBinomial"),
     ("numpyro", "ZeroInflatedNegativeBinomial"),
+    # torch's own normaliser of this family is a polynomial of seven digits.
+    ("pyro", "VonMises"),
+    ("pyro", "SineSkewed"),
 }
 
 

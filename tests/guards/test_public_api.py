@@ -19,6 +19,7 @@ PUBLIC = [
     "deterministic",
     "dist",
     "errors",
+    "external",
     "factor",
     "infer",
     "inference",

@@ -29,6 +29,12 @@ def coin():
 
 
 @ppl.model
+def counted():
+    n = ppl.sample("n", dist.Poisson(2.0))
+    ppl.sample("y", dist.Normal(n * 1.0, 0.4))
+
+
+@ppl.model
 def threshold():
     x = ppl.sample("x", dist.Normal(0.0, 1.0))
     ppl.sample("y", dist.Normal(ops.where(x > 0.0, 1.0, -1.0), 0.4))
@@ -57,8 +63,15 @@ OBSERVED_COIN = coin().observe(y=0.98)
 FAST = {"steps": 20, "draws": 5, "progress": False}
 
 REFUSALS = {
-    "discrete latent under an automatic guide": (OBSERVED_COIN, SVI(), StrategyError, r"site 'b'.*discrete"),
-    "discrete latent under NUTS": (OBSERVED_COIN, NUTS(), StrategyError, r"site 'b'.*discrete"),
+    "nothing but discrete latents under an automatic guide": (
+        OBSERVED_COIN,
+        SVI(),
+        StrategyError,
+        "summed out exactly",
+    ),
+    "nothing but discrete latents under NUTS": (OBSERVED_COIN, NUTS(), StrategyError, "can be summed out exactly"),
+    "count under an automatic guide": (counted().observe(y=0.98), SVI(), StrategyError, r"site 'n'.*discrete"),
+    "count under NUTS": (counted().observe(y=0.98), NUTS(), StrategyError, r"site 'n'.*discrete"),
     "discrete guide site": (OBSERVED_COIN, SVI(guide=coin().do(y=0.0)), GuideError, r"'y'|discrete"),
     "comparison under a pathwise gradient": (
         threshold().observe(y=0.2),

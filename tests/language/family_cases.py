@@ -2,60 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
 import scipy.stats as st
 
 from ppl.language import dist
-from ppl.program.distributions import Distribution
-
-COVARIANCE = np.array([[2.0, 0.6, -0.2], [0.6, 1.5, 0.3], [-0.2, 0.3, 0.8]])
-LOC = np.array([0.3, -1.0, 2.0])
-FACTOR = np.array([[1.0, 0.2], [-0.5, 0.7], [0.3, 0.3]])
-PROBS = np.array([0.2, 0.5, 0.3])
-LOGITS = np.array([0.4, -1.0, 2.0])
-
-
-@dataclass(frozen=True)
-class Case:
-    """A distribution and its references.
-
-    Attributes:
-        exact: a frozen scipy distribution, if scipy has the family.
-        lacks: backends whose library does not have it.
-        moments: whether there are a mean and a variance in closed form, and finite moments enough to estimate them.
-        cdf: cumulative distribution function, where `exact` has none.
-    """
-
-    dist: Distribution
-    exact: Any = None
-    lacks: tuple[str, ...] = ()
-    moments: bool = True
-    cdf: Callable[[np.ndarray], np.ndarray] | None = None
-
-
-def gaussian(loc: np.ndarray, covariance: np.ndarray) -> Any:
-    make: Any = st.multivariate_normal  # its annotation admits numbers only
-    return make(loc, covariance)
-
-
-def truncnorm(loc: float, scale: float, low: float, high: float) -> Any:
-    return st.truncnorm((low - loc) / scale, (high - loc) / scale, loc, scale)
-
-
-def cut(base: Any, low: float, high: float) -> Callable[[np.ndarray], np.ndarray]:
-    """The cdf of a distribution restricted to an interval."""
-    return lambda x: (base.cdf(x) - base.cdf(low)) / (base.cdf(high) - base.cdf(low))
-
-
-def density_of(exact: Any, x: np.ndarray) -> np.ndarray:
-    """Log density or log probability by scipy."""
-    discrete = isinstance(getattr(exact, "dist", None), st.rv_discrete)
-    return exact.logpmf(x) if discrete else exact.logpdf(x)
-
+from tests.language.circular_family_cases import CIRCULAR
+from tests.language.count_family_cases import COUNTS
+from tests.language.family_case import (
+    COVARIANCE,
+    FACTOR,
+    LOC,
+    LOGITS,
+    PROBS,
+    Case,
+    cut,
+    gaussian,
+    truncnorm,
+)
+from tests.language.line_family_cases import LINE
+from tests.language.vector_family_cases import VECTORS
 
 CASES: dict[str, Case] = {
     "Normal": Case(dist.Normal(0.3, 1.7), st.norm(0.3, 1.7)),
@@ -214,3 +179,5 @@ CASES: dict[str, Case] = {
     ),
     "Transformed.inverse": Case(dist.Transformed(dist.Gamma(2.0, 1.0), dist.Inverse(dist.Exp())), moments=False),
 }
+
+CASES |= LINE | COUNTS | CIRCULAR | VECTORS

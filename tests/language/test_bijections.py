@@ -24,7 +24,7 @@ def free(y: np.ndarray, like: str) -> np.ndarray:
     """The entries of an image that determine it."""
     if like == "simplex":
         return y[:-1]
-    if like == "corr_cholesky":
+    if like in ("corr_cholesky", "corr_matrix"):
         return y[np.tril_indices(len(y), -1)]
     if like in ("lower_cholesky", "positive_definite"):
         return y[np.tril_indices(len(y))]
@@ -51,6 +51,14 @@ CASES: dict[str, tuple[Bijection, np.ndarray, str]] = {
     "LowerCholesky.one": (dist.LowerCholesky(), X3[:1], "lower_cholesky"),
     "CorrCholesky": (dist.CorrCholesky(), X6, "corr_cholesky"),
     "CorrCholesky.two": (dist.CorrCholesky(), X3[:1], "corr_cholesky"),
+    "PositiveOrdered": (dist.PositiveOrdered(), X3, ""),
+    "ZeroSum": (dist.ZeroSum(), X3, "surface"),
+    "ZeroSum.two": (dist.ZeroSum(), X3[:1], "surface"),
+    "UnitVector": (dist.UnitVector(), X3, "surface"),
+    "UnitVector.circle": (dist.UnitVector(), X3[:1], "surface"),
+    "UnitVector.far": (dist.UnitVector(), 6.0 * X3[:2], "surface"),
+    "CorrMatrix": (dist.CorrMatrix(), X6, "corr_matrix"),
+    "CorrMatrix.two": (dist.CorrMatrix(), X3[:1], "corr_matrix"),
     "PositiveDefinite": (dist.PositiveDefinite(), X6, "positive_definite"),
     "Compose": (dist.Compose(dist.Affine(0.5, 2.0), dist.Sigmoid(), dist.Affine(-1.0, 3.0)), X3, ""),
     "Compose.ranks": (
@@ -74,6 +82,13 @@ def jacobian(function: Callable[[np.ndarray], np.ndarray], x: np.ndarray) -> np.
     return np.stack(columns, axis=-1)
 
 
+def log_volume(matrix: np.ndarray) -> float:
+    """Log of the volume that a unit cube is stretched to; on a surface, of its area."""
+    if matrix.shape[0] == matrix.shape[1]:
+        return float(np.linalg.slogdet(matrix)[1])
+    return 0.5 * float(np.linalg.slogdet(matrix.T @ matrix)[1])
+
+
 def test_every_bijection_has_a_case():
     assert {type(b).__name__ for b, _, _ in CASES.values()} == set(BIJECTIONS)
 
@@ -91,7 +106,7 @@ def test_round_trip(name: str):
 @pytest.mark.parametrize("name", list(CASES))
 def test_log_determinant_is_that_of_the_numerical_jacobian(name: str):
     bijection, x, like = CASES[name]
-    expected = np.linalg.slogdet(jacobian(lambda v: free(image(bijection, v), like), x))[1]
+    expected = log_volume(jacobian(lambda v: free(image(bijection, v), like), x))
     s, y = symbol("x", x.shape), image(bijection, x)
     alone = bijection.log_abs_det(s, symbol("y", y.shape))
     together = bijection.forward_with_log_det(s)[1]
@@ -143,6 +158,12 @@ SUPPORTS = [
     (support.less_than(2.0), 3),
     (support.simplex, 3),
     (support.ordered, 3),
+    (support.half_open_interval(-1.0, 2.0), 3),
+    (support.circular, 3),
+    (support.positive_ordered, 3),
+    (support.zero_sum, 3),
+    (support.sphere, 3),
+    (support.corr_matrix, 6),
     (support.lower_cholesky, 6),
     (support.corr_cholesky, 6),
     (support.positive_definite, 6),
@@ -156,7 +177,9 @@ def test_biject_to_maps_the_reals_onto_the_support(target: Support, size: int):
     inside = target.contains(image(bijection, points))
     assert inside is not None and inside.all()
     onto = bijection.image(support.real)
-    assert onto == target or (onto.kind, target.kind) == ("positive", "nonnegative")
+    # Up to an end that is drawn with probability zero.
+    ends = {("positive", "nonnegative"), ("interval", "half_open_interval")}
+    assert onto == target or (onto.kind, target.kind) in ends
 
 
 def test_biject_to_moves_with_symbolic_bounds():

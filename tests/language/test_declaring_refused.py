@@ -18,6 +18,7 @@ from ppl.errors import (
     NameClashError,
     PlateError,
     ScopeError,
+    ShapeError,
 )
 from tests.language.refusing import Table, assert_refused, normal, traced
 
@@ -76,6 +77,75 @@ def _a_distribution_in_place_of_the_name():
 @refused.model(ModelError, "needs a name first", r'ppl\.deterministic\("name"')
 def _an_empty_name():
     ppl.deterministic("", 1.0)
+
+
+@refused.model(
+    NameClashError, "'chain' is a dimension of all draws", "what it counts", site="a", expected="chain, draw"
+)
+def _an_axis_named_as_the_chains():
+    ppl.sample("a", dist.Normal(0.0, 1.0).expand([2]), dims=("chain",))
+
+
+@refused.model(NameClashError, "'draw' is a dimension of all draws", "what it counts", got="'draw'")
+def _a_plate_named_as_the_draws():
+    with ppl.plate("draw", size=3):
+        normal("a")
+
+
+@refused.model(
+    NameClashError, "the plate around it are both called 'rows'", "name of its own", site="a", plate="rows (3)"
+)
+def _an_axis_named_as_the_plate_around_it():
+    with ppl.plate("rows", size=3):
+        ppl.deterministic("a", normal("b", (2,)), dims=("rows",))
+
+
+@refused.model(
+    NameClashError, "an event axis and a statement share", "what it counts", site="b", got=r"'b', also at .*\.py"
+)
+def _an_axis_named_as_an_earlier_site():
+    normal("b")
+    ppl.sample("a", dist.Normal(0.0, 1.0).expand([2]), dims=("b",))
+
+
+@refused.model(
+    NameClashError, "an event axis and a statement share", "what it counts", site="b", got=r"'b', also at .*\.py"
+)
+def _a_site_named_as_an_earlier_axis():
+    ppl.sample("a", dist.Normal(0.0, 1.0).expand([2]), dims=("b",))
+    normal("b")
+
+
+@refused.model(NameClashError, "an event axis and a statement share", "what it counts", site="a")
+def _an_axis_named_as_its_site():
+    ppl.sample("a", dist.Normal(0.0, 1.0).expand([2]), dims=("a",))
+
+
+@refused.model(
+    ShapeError, "dimension 'feature' has 3 elements here and 2", "different names", site="b", got="3 elements"
+)
+def _one_axis_name_for_two_lengths():
+    ppl.sample("a", dist.Normal(0.0, 1.0).expand([2]), dims=("feature",))
+    ppl.sample("b", dist.Normal(0.0, 1.0).expand([3]), dims=("feature",))
+
+
+@refused.model(
+    ShapeError, "dimension 'rows' has 3 elements here and 2", "different names", expected=r"2 elements, as at .*\.py"
+)
+def _a_plate_of_another_length_than_the_axis_of_its_name():
+    ppl.sample("a", dist.Normal(0.0, 1.0).expand([2]), dims=("rows",))
+    with ppl.plate("rows", size=3):
+        normal("b")
+
+
+@refused.model(ModelError, "dims is a tuple of names", r"dims=\('feature',\)", site="a", got="'feature'")
+def _dims_that_are_one_string():
+    ppl.sample("a", dist.Normal(0.0, 1.0).expand([2]), dims="feature")
+
+
+@refused.model(ModelError, "dims is a tuple of names", r"dims=\(\"name\"", site="a", got=r"\(0,\)")
+def _dims_that_are_numbers():
+    ppl.sample("a", dist.Normal(0.0, 1.0).expand([2]), dims=(0,))
 
 
 # --- plates ----------------------------------------------------------------------------------------------------------
@@ -151,6 +221,18 @@ def _a_plate_over_a_number():
         normal("a")
 
 
+@refused.model(PlateError, "cannot map over a float64", "numbers as an array", plate="rows", got="2.5")
+def _a_plate_over_a_numpy_scalar():
+    with ppl.plate("rows", np.float64(2.5)):
+        normal("a")
+
+
+@refused.model(PlateError, "maps over a scalar", "one element", plate="rows", got="symbolic")
+def _a_plate_over_an_array_without_axes():
+    with ppl.plate("rows", np.zeros(())):
+        normal("a")
+
+
 @refused.model(PlateError, "maps over a scalar", "one element", plate="rows", got="<symbolic 'a'")
 def _a_plate_over_a_scalar_value():
     with ppl.plate("rows", normal("a")):
@@ -192,6 +274,11 @@ def _a_model_that_returns_early():
         normal("a")
 
     small(True)
+
+
+@refused.call(ModelError, "returned before it declared anything", "early `return`", got="no statement")
+def _an_empty_model():
+    traced(lambda: None)
 
 
 @refused.call(ModelError, "contains `yield`", "without yield", got="generator")

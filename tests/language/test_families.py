@@ -11,7 +11,8 @@ from ppl.language import dist, ops
 from ppl.program.distributions import FAMILIES, Distribution
 from ppl.program.values import walk
 from tests.budget import FALSE_ALARM, sigmas
-from tests.language.family_cases import CASES, LOC, LOGITS, PROBS, density_of, truncnorm
+from tests.language.family_case import density_of
+from tests.language.family_cases import CASES, LOC, LOGITS, PROBS, truncnorm
 from tests.reference import NumpyNoise, draws_of, evaluate, symbol
 
 DRAWS = 4000
@@ -169,6 +170,30 @@ OUTSIDE = [
     (dist.Delta(1.0), 1.5),
     (dist.Transformed(dist.Normal(0.0, 1.0), dist.Exp()), -1.0),
     (dist.Transformed(dist.Gamma(2.0, 1.0), dist.Affine(1.0, 2.0)), 0.5),
+    (dist.GeneralizedPareto(0.5, 1.0, 0.3), 0.4),
+    (dist.GeneralizedPareto(0.5, 1.0, -0.5), 2.6),
+    (dist.GeneralizedPareto(0.5, 1.0, [-0.5, 0.3]), [2.6, 1.0]),
+    (dist.Levy(0.5, 1.0), 0.4),
+    (dist.LogUniform(0.5, 1.0), 1.1),
+    (dist.Gompertz(0.5, 1.0), -0.1),
+    (dist.Kumaraswamy(2.0, 2.0), 1.1),
+    (dist.OrderedLogistic(0.0, [0.0, 1.0]), 3),
+    (dist.OrderedLogistic(0.0, [0.0, 1.0]), 0.5),
+    (dist.DiscretizedNormal(0.0, 1.0, low=0, high=3), -1),
+    (dist.Censored(dist.Normal(0.0, 1.0), high=1.0), 1.1),
+    (dist.Censored(dist.Exponential(1.0), high=1.0), -0.1),
+    (dist.Hurdle(dist.Poisson(1.0), 0.5), -1),
+    (dist.BetaNegativeBinomial(1.0, 1.0, 1.0), -1),
+    (dist.DirichletMultinomial([1.0, 1.0], 3), [1, 1]),
+    (dist.VonMises(0.0, 1.0), 3.2),
+    (dist.VonMisesFisher([1.0, 0.0], 1.0), [1.0, 1.0]),
+    (dist.SphereUniform(2), [1.0, 1.0]),
+    (dist.ProjectedNormal([1.0, 0.0]), [1.0, 1.0]),
+    (dist.ZeroSumNormal(1.0, size=2), [1.0, 1.0]),
+    (dist.StickBreakingWeights(1.0, size=2), [0.5, 0.6]),
+    (dist.RelaxedOneHotCategorical(1.0, [0.5, 0.5]), [0.5, 0.6]),
+    (dist.LKJ(2, 1.0), [[-1.0, 0.0], [0.0, 1.0]]),
+    (dist.Wishart(3.0, np.eye(2)), [[-1.0, 0.0], [0.0, 1.0]]),
     (dist.MixtureSameFamily([0.5, 0.5], dist.Gamma([1.0, 2.0], 1.0)), -1.0),
     (dist.Mixture([0.5, 0.5], [dist.Gamma(1.0, 1.0), dist.LogNormal(0.0, 1.0)]), -1.0),
 ]

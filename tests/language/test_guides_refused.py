@@ -377,6 +377,11 @@ def _an_unknown_parameter():
     ppl.compile(program(), "pyro").simulate(params={"bais": 1.0})
 
 
+@refused.call(ShapeError, "'bias' is given with the wrong shape", "Plates come first", expected=r"\(\)", got=r"\(5,\)")
+def _a_parameter_of_another_shape():
+    ppl.compile(program(), "pyro").simulate(params={"bias": np.zeros(5)})
+
+
 @pytest.mark.parametrize("name", refused.cases)
 def test_refused(name: str):
     assert_refused(*refused.cases[name], __file__)

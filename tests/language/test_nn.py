@@ -14,7 +14,7 @@ import torch
 import ppl
 from ppl import dist, nn
 from ppl.backend.compiled import Compiled
-from ppl.errors import ModelError, UnsupportedByBackend
+from ppl.errors import ModelError, ShapeError, UnsupportedByBackend
 from ppl.program.program import Program
 
 NUMBERS = np.random.default_rng(5)
@@ -267,6 +267,51 @@ def test_a_backend_without_a_factory_refuses(backend: str, factory: str):
     program = own(**{factory: {"torch": TorchNet, "jax": JaxNet}[factory]})
     with pytest.raises(UnsupportedByBackend, match=r"network 'net'(.*\n)*.*use"):
         ppl.compile(program, backend)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_module_of_another_shape_is_found_when_compiling(backend: str):
+    @ppl.model
+    def small(x):
+        net = nn.module("net", torch=TorchNet, jax=JaxNet, out_shape=5)
+        with ppl.plate("rows", x) as row:
+            ppl.sample("y", dist.Normal(net(row), 1.0))
+
+    with pytest.raises(ShapeError, match="network 'net': your module does not give what was declared") as caught:
+        ppl.compile(small(np.zeros((4, 3))), backend)
+    assert caught.value.got == "event shape (2,)"
+    assert caught.value.declared_at is not None and caught.value.declared_at.file == __file__
+
+
+def test_a_module_that_cannot_take_its_element_is_found_when_compiling_for_jax():
+    @ppl.model
+    def small(x):
+        net = nn.module("net", jax=JaxNet, out_shape=2)
+        with ppl.plate("rows", x) as row:
+            ppl.sample("y", dist.Normal(net(row), 1.0))
+
+    with pytest.raises(ShapeError, match="your module does not give") as caught:
+        ppl.compile(small(np.zeros((4, 7))), "numpyro")
+    assert "for an element of shape (7,)" in str(caught.value.expected)
+
+
+class Looks(TorchNet):
+    """A module that cannot run without data."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x) * float(x.sum() > -np.inf)
+
+
+def test_a_torch_module_that_looks_at_numbers_is_checked_when_it_runs():
+    @ppl.model
+    def small(x):
+        net = nn.module("net", torch=Looks, out_shape=5)
+        with ppl.plate("rows", x) as row:
+            ppl.sample("y", dist.Normal(net(row), 1.0))
+
+    side = ppl.compile(small(np.zeros((4, 3))), "pyro")
+    with pytest.raises(ShapeError, match="your module does not give what was declared"):
+        side.log_density({"y": np.zeros((4, 5))})
 
 
 def test_layers_that_need_different_mappings_are_refused_by_native_equinox():

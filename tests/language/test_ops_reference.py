@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.special as sp
+from scipy.linalg import block_diag, expm, toeplitz
 from scipy.special import multigammaln  # pyright: ignore[reportAttributeAccessIssue]
 
 from ppl.errors import PPLError, ShapeError, SymbolicValueError
@@ -54,14 +55,14 @@ for name in words("logical_and logical_or logical_xor"):
 for name in words("isnan isfinite isinf"):
     odd = np.array([1.0, np.nan, np.inf])
     row(name, odd, expect=getattr(np, name)(odd))
-for name in words("erf erfc ndtr log_ndtr i0e i1e softmax log_softmax expit"):
+for name in words("erf erfc erfcx ndtr log_ndtr i0 i1 i0e i1e softmax log_softmax expit"):
     axis = {"axis": -1} if "softmax" in name else {}
     row(name, A, expect=getattr(sp, name)(A, **axis))
-for name in words("digamma"):
+for name in words("digamma gammaln entr"):
     row(name, POSITIVE, expect=getattr(sp, name)(POSITIVE))
 for name in words("ndtri logit erfinv"):
     row(name, UNIT, expect=getattr(sp, name)(UNIT))
-for name in words("xlogy xlog1py betaln gammainc"):
+for name in words("xlogy xlog1py betaln gammainc gammaincc rel_entr"):
     row(name, POSITIVE, POSITIVE.T[:, 0], expect=getattr(sp, name)(POSITIVE, POSITIVE.T[:, 0]))
 for name in words("sum prod max min mean all any"):
     row(name, CUBE, expect=getattr(np, name)(CUBE))
@@ -73,6 +74,11 @@ for name in words("argmax argmin"):
 for name in words("cumsum cumprod sort argsort diff"):
     row(name, CUBE, expect=getattr(np, name)(CUBE, axis=-1))
     row(name, CUBE, axis=1, expect=getattr(np, name)(CUBE, axis=1))
+for name, same in (("cumulative_sum", "cumsum"), ("cumulative_prod", "cumprod")):
+    row(name, CUBE, axis=1, expect=getattr(np, same)(CUBE, axis=1))
+for name, same in (("cummax", np.maximum), ("cummin", np.minimum), ("cumlogsumexp", np.logaddexp)):
+    row(name, CUBE, expect=same.accumulate(CUBE, axis=-1))
+    row(name, CUBE, axis=0, expect=same.accumulate(CUBE, axis=0))
 for name in words("flip roll tril triu"):
     extra = (2, 1) if name == "roll" else ()
     row(name, SQUARE, *extra, expect=getattr(np, name)(SQUARE, *extra))
@@ -81,6 +87,16 @@ for name in words("cholesky inv det trace"):
 for name in words("asin acos atan asinh atanh"):
     row(name, UNIT, expect=getattr(np, f"arc{name[1:]}")(UNIT))
 
+row("sinc", A, expect=np.sinc(A))
+row("copysign", A, B, expect=np.copysign(A, B))
+row("isclose", A, A + 1e-6 * TRUTH + 0.1 * ~TRUTH, expect=TRUTH)
+row("nan_to_num", np.array([1.0, np.nan]), 7.0, expect=np.array([1.0, 7.0]))
+row("betainc", 2.0, POSITIVE, UNIT, expect=sp.betainc(2.0, POSITIVE, UNIT))
+row("polygamma", 0, POSITIVE, expect=sp.digamma(POSITIVE))
+row("polygamma", 2, POSITIVE, expect=sp.polygamma(2, POSITIVE))
+row("log_binomial", 7.0, POSITIVE, expect=np.log(sp.binom(7.0, POSITIVE)))
+row("log1mexp", np.array([-1e-9, -0.5, -2.0, -50.0]), expect=np.log(-np.expm1(np.array([-1e-9, -0.5, -2.0, -50.0]))))
+row("logdiffexp", np.array([2.0, 900.0]), np.array([1.0, 899.0]), expect=np.array([2.0, 900.0]) + np.log1p(-np.exp(-1)))
 row("acosh", POSITIVE + 1.0, expect=np.arccosh(POSITIVE + 1.0))
 row("atan2", A, B, expect=np.arctan2(A, B))
 row("pow", POSITIVE, VECTOR, expect=POSITIVE**VECTOR)
@@ -171,6 +187,62 @@ row("solve_triangular", SQUARE, A.T, lower=False, expect=np.linalg.solve(np.triu
 row("cholesky_solve", np.linalg.cholesky(SQUARE), VECTOR, expect=np.linalg.solve(SQUARE, VECTOR))
 row("logdet", SQUARE, expect=np.linalg.slogdet(SQUARE)[1])
 row("slogdet", -SQUARE, expect=np.linalg.slogdet(-SQUARE))
+SYMMETRIC = SQUARE @ SQUARE + np.diag([0.0, 1.0, 2.0])
+LEFT, VALUES, RIGHT = np.linalg.svd(A.T, full_matrices=False)
+LARGEST = np.sign(LEFT[np.argmax(np.abs(LEFT), axis=0), [0, 1]])
+POINTS = np.array([[0.0, 0.0], [3.0, 4.0], [3.0, 0.0]])
+WEIGHTS, AXES = np.linalg.eigh(SYMMETRIC)
+Q, R = np.linalg.qr(SQUARE)
+row("eigh", SYMMETRIC, expect=(WEIGHTS, AXES * np.sign(AXES[np.argmax(np.abs(AXES), axis=0), [0, 1, 2]])))
+row("qr", SQUARE, expect=(Q * np.sign(np.diag(R)), np.triu(R * np.sign(np.diag(R))[:, None])))
+row("eigvalsh", SYMMETRIC, expect=np.linalg.eigvalsh(SYMMETRIC))
+row("svdvals", A, expect=np.linalg.svd(A, compute_uv=False))
+row("svd", A.T, expect=(LEFT * LARGEST, VALUES, LARGEST[:, None] * RIGHT))
+row("pinv", A, expect=np.linalg.pinv(A))
+row("pinv", np.ones((2, 2)), expect=np.linalg.pinv(np.ones((2, 2))))
+row("matrix_power", SQUARE, 5, expect=np.linalg.matrix_power(SQUARE, 5))
+row("matrix_power", SQUARE, 0, expect=np.eye(3))
+row("matrix_power", SQUARE, -2, expect=np.linalg.matrix_power(SQUARE, -2))
+row("expm", SQUARE, expect=expm(SQUARE))
+row("kron", A, SQUARE, expect=np.kron(A, SQUARE))
+row("kron", VECTOR, A[0], expect=np.kron(VECTOR, A[0]))
+row("cross", A, VECTOR, expect=np.cross(A, VECTOR))
+row("cdist", POINTS, POINTS[:2], expect=np.array([[0.0, 5.0], [5.0, 0.0], [3.0, 4.0]]))
+row("quantile", CUBE, 0.3, expect=np.quantile(CUBE, 0.3))
+row("quantile", CUBE, (0.0, 0.25, 1.0), axis=1, expect=np.quantile(CUBE, (0.0, 0.25, 1.0), axis=1))
+row("median", CUBE, axis=-1, expect=np.median(CUBE, axis=-1))
+row("top_k", A, 2, expect=(-np.sort(-A)[:, :2], np.argsort(-A)[:, :2]))
+row("top_k", A, 1, axis=0, expect=(A.max(0, keepdims=True), A.argmax(0)[None]))
+for side in ("left", "right"):
+    found = np.searchsorted([1.0, 2.0, 2.0, 3.0], [[0.0, 2.0], [2.5, 9.0]], side=side)  # type: ignore[call-overload]
+    row("searchsorted", np.array([1.0, 2.0, 2.0, 3.0]), np.array([[0.0, 2.0], [2.5, 9.0]]), side=side, expect=found)
+row("bincount", np.array([2, 0, 2]), 4, expect=np.array([1.0, 0.0, 2.0, 0.0]))
+for mode in ("constant", "edge", "reflect", "wrap"):
+    row("pad", A, [(1, 0), (0, 2)], mode, expect=np.pad(A, [(1, 0), (0, 2)], mode=mode))  # type: ignore[call-overload]
+row("pad", A, 1, fill=np.array(3.0), expect=np.pad(A, 1, constant_values=3.0))
+row("unstack", CUBE, axis=1, expect=tuple(CUBE[:, i] for i in range(3)))
+row("split", CUBE, 2, expect=tuple(np.split(CUBE, 2, axis=-1)))
+row("split", CUBE, [1, 2], axis=1, expect=(CUBE[:, :1], CUBE[:, 1:]))
+row("ravel", CUBE, expect=CUBE.ravel())
+row("broadcast_arrays", A, VECTOR, expect=tuple(np.broadcast_arrays(A, VECTOR)))
+for indexing in ("xy", "ij"):
+    grid = np.meshgrid(VECTOR, A[:, 0], A[1], indexing=indexing)  # type: ignore[call-overload]
+    row("meshgrid", VECTOR, A[:, 0], A[1], indexing=indexing, expect=tuple(grid))
+row("sliding_window", CUBE, 2, axis=1, expect=np.lib.stride_tricks.sliding_window_view(CUBE, 2, axis=1))
+row("set_at", A, 1, VECTOR, expect=np.stack([A[0], VECTOR]))
+row("set_at", A, -1, 5.0, axis=1, expect=np.column_stack([A[:, :2], [5.0, 5.0]]))
+row("set_at", A, np.array(0), VECTOR, expect=np.stack([VECTOR, A[1]]))
+row(
+    "segment_sum",
+    CUBE[0],
+    np.array([2, 0, 2]),
+    4,
+    expect=np.stack([CUBE[0, 1], np.zeros(4), CUBE[0, 0] + CUBE[0, 2], np.zeros(4)]),
+)
+row("segment_mean", CUBE[0], np.array([1, 0, 1]), 2, expect=np.stack([CUBE[0, 1], (CUBE[0, 0] + CUBE[0, 2]) / 2]))
+row("fill_tril", np.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0]), expect=np.array([[1.0, 0, 0], [2, 3, 0], [4, 5, 6]]))
+row("toeplitz", VECTOR, expect=toeplitz(VECTOR))
+row("block_diag", A, SQUARE, expect=block_diag(A, SQUARE))
 row("norm", A, expect=np.linalg.norm(A))
 row("norm", A, axis=-1, keepdims=True, expect=np.linalg.norm(A, axis=-1, keepdims=True))
 row("quadratic_form", SQUARE, VECTOR, expect=VECTOR @ SQUARE @ VECTOR)
@@ -197,7 +269,7 @@ def test_the_operation_is_numpys(name: str, args: tuple[Any, ...], kwargs: dict[
     bound: dict[str, np.ndarray] = {}
     function: Callable[..., Any] = getattr(ops, name)
     # Static arguments of these are lists of places and counts, not values.
-    static = name in ("tensordot", "repeat", "tile")
+    static = name in ("tensordot", "repeat", "tile", "pad", "split")
     given = [a if static and not isinstance(a, np.ndarray) else symbolic(a, bound) for a in args]
     found = function(*given, **{k: symbolic(v, bound) for k, v in kwargs.items()})
     results = found if isinstance(found, tuple) else (found,)
@@ -250,6 +322,24 @@ MISTAKES: list[tuple[Callable[[], Any], type[PPLError], str]] = [
     (lambda: ops.matmul(symbol("x", (2, 3)), symbol("y", (2,))), ShapeError, "@ contracts 3 with 2"),
     (lambda: ops.cholesky(symbol("x", (2, 3))), ShapeError, "a square matrix is needed"),
     (lambda: ops.solve(symbol("x", (2, 2)), symbol("y", (3,))), ShapeError, "a system of 2 equations"),
+    (lambda: ops.quantile(symbol("x", (3,)), 1.5), ShapeError, r"a probability is outside \[0, 1\]"),
+    (lambda: ops.top_k(symbol("x", (3,)), 4), ShapeError, "there are no 4 largest of 3 entries"),
+    (lambda: ops.searchsorted(symbol("x", (3, 2)), 1.0), ShapeError, "searchsorted takes a list of numbers"),
+    (lambda: ops.eigh(symbol("x", (3, 2))), ShapeError, "eigh: a square matrix is needed"),
+    (lambda: ops.svd(symbol("x", (3,))), ShapeError, "svd: a matrix is needed"),
+    (lambda: ops.kron(symbol("x", (3,)), symbol("y", (2, 2))), ShapeError, "two matrices or two vectors"),
+    (lambda: ops.cross(symbol("x", (2,)), symbol("y", (3,))), ShapeError, "vectors of three numbers"),
+    (lambda: ops.pad(symbol("x", (3,)), 1, "mirror"), ShapeError, "the mode one of"),
+    (lambda: ops.split(symbol("x", (3,)), 2), ShapeError, "parts 2 do not make up 3 entries"),
+    (lambda: ops.broadcast_arrays(symbol("x", (3,)), symbol("y", (2,))), ShapeError, "do not broadcast"),
+    (lambda: ops.meshgrid(symbol("x", (3, 2))), ShapeError, "vectors are needed"),
+    (lambda: ops.sliding_window(symbol("x", (3,)), 4), ShapeError, "3 entries hold no run of 4"),
+    (lambda: ops.set_at(symbol("x", (3,)), 3, 0.0), ShapeError, "place 3 is out of range"),
+    (lambda: ops.set_at(symbol("x", (3,)), 0.5, 0.0), ShapeError, "one integer is needed as the place"),
+    (lambda: ops.segment_sum(symbol("x", (3,)), symbol("i", (2,), "int"), 2), ShapeError, "need one integer each"),
+    (lambda: ops.fill_tril(symbol("x", (4,))), ShapeError, "the entries of a triangle are needed"),
+    (lambda: ops.toeplitz(symbol("x", (3, 3))), ShapeError, "toeplitz: a vector is needed"),
+    (lambda: ops.block_diag(symbol("x", (3,))), ShapeError, "block_diag: matrices are needed"),
     (lambda: ops.quadratic_form(symbol("x", (2, 2)), symbol("y", (2, 2))), ShapeError, "takes a matrix and a vector"),
 ]
 
@@ -258,3 +348,16 @@ MISTAKES: list[tuple[Callable[[], Any], type[PPLError], str]] = [
 def test_mistakes_are_named(attempt: Callable[[], Any], error: type[PPLError], message: str):
     with pytest.raises(error, match=message):
         attempt()
+
+
+def test_eigenvectors_and_qr_keep_their_convention():
+    """Columns have their entry of largest size positive, and R has no negative diagonal: then both are unique."""
+    values, vectors = (evaluate(v, {"a": SYMMETRIC}) for v in ops.eigh(symbol("a", (3, 3))))
+    np.testing.assert_allclose(vectors @ np.diag(values) @ vectors.T, SYMMETRIC, rtol=1e-12)
+    assert np.all(np.diff(values) > 0)
+    assert np.all(vectors[np.argmax(np.abs(vectors), axis=0), range(3)] > 0)
+    for matrix in (CUBE[0], CUBE[0].T):
+        q, r = (evaluate(v, {"a": matrix}) for v in ops.qr(symbol("a", matrix.shape)))
+        np.testing.assert_allclose(q @ r, matrix, rtol=1e-12)
+        np.testing.assert_allclose(q.T @ q, np.eye(3), atol=1e-12)
+        assert np.all(np.diag(r) > 0) and np.all(np.tril(r, -1) == 0.0)

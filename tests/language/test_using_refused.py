@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import ppl
+from ppl import dist, ops
 from ppl.errors import (
     DataError,
     DtypeError,
@@ -18,6 +19,7 @@ from ppl.errors import (
     SupportError,
     UnknownNameError,
 )
+from ppl.inference import AutoNormal
 from tests.language.refusing import Table, assert_refused, program, vae
 
 X = np.zeros((5, 3))
@@ -90,6 +92,21 @@ def _data_outside_the_support():
 @refused.call(DataError, "'y' is not numeric", "Encode", got="dtype")
 def _none_in_data():
     program().observe(y=[1.0, None, 2.0, 3.0, 4.0])
+
+
+@refused.call(DataError, "5 numbers that are NaN", "Leave these rows out", site="y", got=r"nan, first at index \(0,\)")
+def _data_that_is_all_nan():
+    program().observe(y=np.full(5, np.nan))
+
+
+@refused.call(DataError, "'n' is not numeric", "Encode", got="<U1")
+def _text_in_data():
+    program().observe(n=["a", "b", "c", "d", "e"])
+
+
+@refused.call(DataError, "'y' is not numeric", "Encode", got="complex128")
+def _complex_numbers_in_data():
+    program().observe(y=np.full(5, 1j))
 
 
 @refused.call(UnknownNameError, "no random site 'yy'", "Did you mean 'y'", expected=r"\['w', 's', 'y', 'n'\]")
@@ -232,9 +249,37 @@ def _binding_real_numbers_to_an_index():
     program().bind(group=np.zeros(5))
 
 
-@refused.call(ShapeError, "has kept its old length", "after binding", plate="rows (8)")
+@refused.call(
+    ShapeError, "set by `do` to a value for each of the old rows", "after binding", site="y", plate="rows (8)"
+)
 def _binding_other_rows_under_an_intervention():
     program().do(y=np.zeros(5)).bind(x=np.zeros((8, 3)), group=np.zeros(8, dtype=int))
+
+
+@refused.call(
+    ShapeError, "set by `do` to a value for each of the old rows", "after binding", site="y", plate="rows (5)"
+)
+def _binding_as_many_rows_under_an_intervention():
+    program().do(y=np.zeros(5)).bind(x=np.ones((5, 3)))
+
+
+@refused.call(ShapeError, "what plate 'rows' maps over has kept its old length", "call the model", plate="rows (8)")
+def _binding_rows_beside_an_array_of_the_old_length():
+    @ppl.model
+    def small(x):
+        order = ops.arange(x.shape[0])
+        with ppl.plate("rows", x):
+            ppl.sample("first", dist.Normal(0.0, 1.0))
+        with ppl.plate("rows", order) as i:
+            ppl.sample("second", dist.Normal(i * 1.0, 1.0))
+
+    small(X).bind(x=np.zeros((8, 3)))
+
+
+@refused.call(PlateError, "'guide.z.loc' has one value for each of the old rows", "guide again", plate="images (5)")
+def _binding_new_rows_to_an_automatic_guide():
+    guide = AutoNormal().build(vae(X).observe(x=np.zeros((5, 28), dtype=int)), 0)
+    guide.bind(images=np.ones((6, 3)))
 
 
 @refused.call(DataError, "it picks row 3 of a table of 3", "Number the groups", site="n")

@@ -68,6 +68,12 @@ def _a_numpy_array_indexed_by_a_value():
     np.ones(2)[ppl.sample("c", dist.Categorical(probs=ops.ones(2) / 2))]
 
 
+@refused.model(SymbolicValueError, "concrete array", r"ppl\.ops|ops\.asarray", got="'a'")
+def _a_numpy_array_of_a_value():
+    a = normal("a")
+    np.asarray(a)
+
+
 @refused.model(SymbolicValueError, r"numpy\.exp was called", r"ops\.exp", got="'a'")
 def _a_numpy_function():
     a = normal("a")
@@ -212,6 +218,16 @@ def _an_expansion_that_does_not_fit():
 def _a_value_in_place_of_a_distribution():
     a = normal("a")
     ppl.sample("b", a)
+
+
+@refused.model(ModelError, "needs a distribution", r"ppl\.deterministic", site="a", got="1.0")
+def _a_number_in_place_of_a_distribution():
+    ppl.sample("a", 1.0)
+
+
+@refused.model(ModelError, "needs a distribution", r"ppl\.dist", site="a", got="Normal")
+def _a_family_that_was_not_called():
+    ppl.sample("a", dist.Normal)
 
 
 # --- parameters ------------------------------------------------------------------------------------------------------

@@ -124,6 +124,21 @@ def test_values_used_twice_get_a_line_of_their_own_and_keep_their_names():
     assert lines[4] == "z ~ Normal(tanh(x) * 2.0, abs(tanh(x)) + 1.0)"
 
 
+def test_an_expansion_to_one_draw_is_not_shown():
+    @ppl.model
+    def expanded():
+        ppl.sample("one", dist.Normal(0.0, 1.0).expand([]))
+        ppl.sample("vector", dist.Dirichlet(ops.ones(3)).expand([]))
+        ppl.sample("many", dist.Normal(0.0, 1.0).expand([2]))
+
+    lines = [line.partition("#")[0].strip() for line in str(expanded()).splitlines()]
+    assert lines[1:] == [
+        "one ~ Normal(0.0, 1.0)",
+        "vector ~ Dirichlet([1.0, 1.0, 1.0])",
+        "many ~ Normal(0.0, 1.0).expand([2])",
+    ]
+
+
 def test_settings_and_inputs_of_a_call_are_shown():
     @ppl.model
     def settings(pair, table, *, names=("a", "b"), deep=True):

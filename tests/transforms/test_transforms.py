@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import ppl
-from ppl import dist
+from ppl import dist, ops
+from ppl.transforms.bind import bind
 
 BACKENDS = ("numpyro", "pyro")
 X = np.array([[1.0, 2.0], [0.5, -1.0], [0.0, 3.0]])
@@ -78,6 +79,54 @@ def test_bind_gives_plates_their_new_size(backend: str) -> None:
     assert not new.observed
     draws = ppl.compile(new, backend).simulate((4,))
     assert tuple(draws["d"].shape) == (4, 5)
+
+
+def test_bind_drops_the_data_of_rows_that_are_no_longer_there() -> None:
+    """By what the rows are, not by how many there happen to be."""
+    old = chain(X).observe(d=np.zeros(3), a=0.5)
+    assert set(old.bind(x=X + 1.0).observed) == {"a"}
+    assert "d" not in old.bind(x=X + 1.0).data
+    assert set(old.bind(x=X.copy()).observed) == {"a", "d"}
+    assert set(bind(old, {"x": X + 1.0}, same_rows=True).observed) == {"a", "d"}
+    assert set(bind(old, {"x": np.ones((5, 2))}, same_rows=True).observed) == {"a"}
+
+
+def test_bind_gives_a_spec_its_values() -> None:
+    old = chain(ppl.spec((3, 2))).observe(d=np.ones(3))
+    new = old.bind(x=X)
+    assert new == chain(X).observe(d=np.ones(3))
+    np.testing.assert_array_equal(new.data["d"], np.ones(3))
+
+
+def test_bind_keeps_data_outside_the_plates_that_change() -> None:
+    @ppl.model
+    def two(x, table):
+        scale = ppl.sample("scale", dist.HalfNormal(ops.sum(table)))
+        with ppl.plate("rows", x):
+            ppl.sample("y", dist.Normal(0.0, scale))
+        ppl.sample("curve", dist.Normal(x, 1.0))
+
+    old = two(np.zeros(3), np.ones(2)).observe(y=np.zeros(3), curve=np.zeros(3))
+    # A table is no row of anything: what was observed was observed.
+    assert set(old.bind(table=np.full(2, 3.0)).observed) == {"y", "curve"}
+    assert set(old.bind(x=np.ones(3)).observed) == {"curve"}
+    # Without a plate there are no rows, but data of another shape is the data of something else.
+    assert not old.bind(x=np.ones(4)).observed
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_bind_gives_parameters_of_new_rows_their_start(backend: str) -> None:
+    @ppl.model
+    def own_level(x):
+        with ppl.plate("rows", x):
+            level = ppl.param("level", [0.5, 1.5])
+            ppl.sample("y", dist.Normal(level, 1.0))
+
+    new = own_level(np.zeros(3)).bind(x=np.ones(5))
+    np.testing.assert_array_equal(new.params["level"].initial(), np.tile([0.5, 1.5], (5, 1)))
+    draws = ppl.compile(new, backend).simulate((4,))
+    assert tuple(draws["y"].shape) == (4, 5, 2)
+    assert ppl.agreement(new, precision="float64").difference < 1e-9
 
 
 def test_transforms_survive_a_file() -> None:

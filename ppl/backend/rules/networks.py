@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ppl.backend.layout import Layout, frame_of, merge
 from ppl.backend.pieces import Piece
@@ -13,7 +13,7 @@ from ppl.backend.spelling import ATOM, MATMUL
 from ppl.program.values import Value
 
 from .contractions import contract
-from .registry import rule
+from .registry import RULES, rule
 
 if TYPE_CHECKING:
     from ppl.backend.lowering import Lowering
@@ -45,24 +45,42 @@ def linear(low: Lowering, node: Value, args: list[Piece]) -> Piece:
     return Piece(f"{out.text} + {low.at(shift, 7)}", 6, layout)
 
 
-def _layer(low: Lowering, node: Value, args: list[Piece], ranks: tuple[int, ...]) -> Piece:
+def _runtime(low: Lowering, node: Value, args: list[Piece], function: str, *more: str, **settings: Any) -> Piece:
+    """A call of the runtime whose operands keep their own event axes; what stands in front of these is lined up."""
     target = merge(Layout(a.layout.lead, a.layout.frame, 0) for a in args)
     layout = Layout(target.lead, target.frame, node.ndim)
     texts = [low.aligned(a, Layout(target.lead, target.frame, a.layout.rank)).text for a in args]
-    settings = [f"{k}={v!r}" for k, v in node.attrs]
-    if len(texts) == 2 and node.op != "layer_norm":
-        texts.append("None")
-    return low.call(f"runtime.{node.op}", *texts, *settings, layout=layout)
+    extra = [f"{k}={v!r}" for k, v in {**settings, **dict(node.attrs)}.items()]
+    return low.call(f"runtime.{function}", *texts, *more, *extra, layout=layout)
+
+
+def _convolution(low: Lowering, node: Value, args: list[Piece]) -> Piece:
+    function, rank = node.op[:-2], int(node.op[-2])
+    return _runtime(low, node, args, function, *(["None"] if len(args) == 2 else []), rank=rank)
+
+
+for _rank in (1, 2, 3):
+    RULES[f"conv{_rank}d"] = RULES[f"conv_transpose{_rank}d"] = _convolution
 
 
 @rule
-def conv2d(low: Lowering, node: Value, args: list[Piece]) -> Piece:
-    return _layer(low, node, args, (3, 4, 1))
+def max_pool(low: Lowering, node: Value, args: list[Piece]) -> Piece:
+    return _runtime(low, node, args, "max_pool")
 
 
 @rule
-def conv_transpose2d(low: Lowering, node: Value, args: list[Piece]) -> Piece:
-    return _layer(low, node, args, (3, 4, 1))
+def avg_pool(low: Lowering, node: Value, args: list[Piece]) -> Piece:
+    return _runtime(low, node, args, "avg_pool")
+
+
+@rule
+def recurrent(low: Lowering, node: Value, args: list[Piece]) -> Piece:
+    return _runtime(low, node, args, "recurrent")
+
+
+@rule
+def attention(low: Lowering, node: Value, args: list[Piece]) -> Piece:
+    return _runtime(low, node, args, "attention")
 
 
 @rule

@@ -59,15 +59,20 @@ def plate_sum(low: Lowering, node: Value, args: list[Piece]) -> Piece:
             return Piece(f"{low.at(arg, ATOM)}.sum()", ATOM, Layout(False, (), 0))
         axes = tuple(sorted([*slots, *events]))
         return Piece(f"{low.at(arg, ATOM)}.sum({tuple_text(axes)})", ATOM, Layout(layout.lead, (), rank - len(events)))
-    inner = arg
+    out = arg
     if events:
-        inner = Piece(f"{low.at(arg, ATOM)}.sum({tuple_text(events)})", ATOM, arg.layout)
+        out = Piece(f"{low.at(out, ATOM)}.sum({tuple_text(events)})", ATOM, arg.layout)
         slots = [s + len(events) for s in slots]
-    text = inner
-    if slots:
+    # Axes inside those that stay are kept at size one, to hold these in place; axes outside go.
+    edge = len(events) - len(rest) - rank
+    inside = tuple(s for s in slots if s >= edge)
+    if inside:
         keep = "keepdim" if low.torch else "keepdims"
-        text = Piece(f"{low.at(inner, ATOM)}.sum({tuple_text(tuple(slots))}, {keep}=True)", ATOM, layout)
-    return Piece(text.text, text.level, Layout(layout.lead, layout.frame, rank - len(events)))
+        out = Piece(f"{low.at(out, ATOM)}.sum({tuple_text(inside)}, {keep}=True)", ATOM, arg.layout)
+    outside = tuple(range(edge - len(layout.frame) + len(rest), edge))
+    if outside:
+        out = Piece(f"{low.at(out, ATOM)}.sum({tuple_text(outside)})", ATOM, arg.layout)
+    return Piece(out.text, out.level, Layout(layout.lead, rest, rank - len(events)))
 
 
 @rule

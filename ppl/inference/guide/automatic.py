@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ppl.errors import StrategyError
-from ppl.language.dist import Delta, MultivariateNormal, Normal, Transformed, biject_to
+from ppl.language.dist import Delta, Identity, MultivariateNormal, Normal, Transformed, biject_to
 from ppl.posterior.methods import register
 from ppl.program import supports
 from ppl.program.ops import apply, element
@@ -17,7 +17,8 @@ from ppl.program.program import Program
 from ppl.program.statements import Param, Sample, Statement
 from ppl.program.values import Frozen, Value
 from ppl.transforms.density import Resolver
-from ppl.transforms.unconstrain import log_det_total, refuse_discrete, unconstrained_shape
+from ppl.transforms.exact import exact_sites
+from ppl.transforms.unconstrain import log_det_total, refuse_discrete, refuse_summed_bounds, unconstrained_shape
 
 
 class AutoGuide(Protocol):
@@ -40,11 +41,20 @@ class AutoGuide(Protocol):
 
 
 def _latents(program: Program, guide: str) -> dict[str, Sample]:
-    latents = program.latents
+    exact = exact_sites(program)
+    latents = {name: site for name, site in program.latents.items() if name not in exact}
+    if exact and not latents:
+        raise StrategyError(
+            f"{guide} has nothing to approximate: all latent sites are discrete, and are summed out exactly.",
+            model=program.name,
+            remedy="Use ImportanceSampling(), whose draws are then exact.",
+        )
     if not latents:
         raise StrategyError(f"{guide} has nothing to approximate: no site is latent.", model=program.name)
+    names = _Names(program)
     for site in latents.values():
         refuse_discrete(program, site)
+        refuse_summed_bounds(program, site, list(names.distribution(site.dist).support.bounds), exact)
     return latents
 
 
@@ -103,7 +113,7 @@ class AutoNormal:
                 f"guide.{name}.scale", site, np.full(sizes + shape, self.init_scale), shape, supports.positive
             )
             base = Normal(loc.value, scale.value)
-            family = base if dist.support.kind == "real" else Transformed(base, bijection)
+            family = base if isinstance(bijection, Identity) else Transformed(base, bijection)
             statements += [loc, scale, Sample(name, site.plates, site.location, family, names=site.names)]
         return _assemble(program, "AutoNormal", statements)
 
@@ -131,9 +141,10 @@ class AutoDelta:
         """The guide program: parameters `guide.SITE.point`, unconstrained."""
         names = _Names(program)
         statements: list[Statement] = []
-        # Without latents the point is that of the parameters alone: maximum likelihood.
-        trained = bool(program.params) or any(not n.random for n in program.networks.values())
-        latents = {} if trained and not program.latents else _latents(program, "AutoDelta")
+        # Without latents to approximate the point is that of the parameters alone: maximum likelihood.
+        trained = bool(program.params) or any(n.trained for n in program.networks.values())
+        alone = trained and program.latents.keys() == exact_sites(program).keys()
+        latents = {} if alone else _latents(program, "AutoDelta")
         for name, site in latents.items():
             bijection = biject_to(names.distribution(site.dist).support)
             shape = unconstrained_shape(site.dist, bijection)

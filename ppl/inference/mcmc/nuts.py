@@ -12,6 +12,7 @@ from ppl.backend.compiled import Compiled
 from ppl.backend.emit import Emitted
 from ppl.backend.protocol import NUTSSettings
 from ppl.errors import ModelError, NonFiniteError, StrategyError
+from ppl.inference.exact import computed_late, draw_exact
 from ppl.inference.progress import watched
 from ppl.inference.start import unconstrained_values
 from ppl.posterior.methods import register
@@ -19,8 +20,8 @@ from ppl.posterior.posterior import Posterior
 from ppl.program.ops import plate_sum
 from ppl.program.printing import distribution_text
 from ppl.program.program import Program
-from ppl.program.values import Value
-from ppl.transforms.density import log_density
+from ppl.transforms.density import log_density, total_of
+from ppl.transforms.exact import exact_sites
 from ppl.transforms.unconstrain import refuse_discrete, unconstrain_sites
 
 
@@ -68,10 +69,18 @@ class NUTS:
         """
         if not program.latents:
             raise StrategyError("NUTS has nothing to sample: no site is latent.", model=program.name)
+        exact = exact_sites(program)
         for site in program.latents.values():
-            refuse_discrete(program, site)
+            if site.name not in exact:
+                refuse_discrete(program, site)
+        if len(exact) == len(program.latents):
+            raise StrategyError(
+                "NUTS has nothing to sample: all latent sites are discrete, and can be summed out exactly.",
+                model=program.name,
+                remedy="Use ImportanceSampling(), whose draws are then exact.",
+            )
         free = [p.name for p in program.params.values()]
-        free += [n.name for n in program.networks.values() if not n.random]
+        free += [n.name for n in program.networks.values() if n.trained]
         if free:
             first = program.by_name[free[0]]
             raise StrategyError(
@@ -100,6 +109,7 @@ class NUTS:
         data = model.bind(target.emitted)
         result = backend.nuts(target.function, start, {}, data, settings, key_run, precision)
         draws, log_p = target.constrain(result.draws)
+        draws |= target.draw_exact(draws, seed)
         return Posterior(
             program=program,
             method=self,
@@ -127,19 +137,18 @@ class Unconstrained:
     def __init__(self, model: Compiled) -> None:
         self.model = model
         program = model.program
+        self.exact = exact_sites(program)
         sites = unconstrain_sites(program)
-        density = log_density(program, sites.values, checked=False)
-        terms = [plate_sum(t, program.by_name[n].plates) for n, t in density.terms.items()]
-        terms += [plate_sum(t, program.by_name[n].plates) for n, t in sites.log_dets.items()]
-        total: Value = terms[0]
-        for term in terms[1:]:
-            total = total + term
+        density = log_density(program, sites.values, checked=False, exact=self.exact)
+        jacobian = [plate_sum(t, program.by_name[n].plates) for n, t in sites.log_dets.items()]
+        total = total_of([density.total(), *jacobian])
         self.emitted: Emitted = model.emitter(lead=False).emit("log_density", {"total": total}, single=True)
         self.function = model.load(self.emitted)
         self.shapes = {n: tuple(p.size for p in program.sites[n].plates) + s for n, s in sites.shapes.items()}
         outputs = {n: model.filled(n, v) for n, v in sites.values.items()}
-        outputs |= {n: model.filled(n, density.values[n]) for n in program.deterministics}
-        outputs["log_p"] = _joint(density.terms, program)
+        late = computed_late(program, self.exact)
+        outputs |= {n: model.filled(n, density.values[n]) for n in program.deterministics if n not in late}
+        outputs["log_p"] = density.total()
         emitted = model.emitter().emit("constrain", outputs)
         self._constrain = (emitted, model.backend.jit(model.load(emitted), model.precision))
         self._terms = (density.terms, density.dists)
@@ -220,18 +229,16 @@ class Unconstrained:
         log_p = joined.pop("log_p")
         return joined, log_p
 
+    def draw_exact(self, draws: dict[str, np.ndarray], seed: int) -> dict[str, np.ndarray]:
+        """Draws of the sites that were summed out, and of what depends on them, shape (chains, draws, ...)."""
+        chains, count = next(iter(draws.values())).shape[:2]
+        flat = {n: v.reshape(chains * count, *v.shape[2:]) for n, v in draws.items() if n in self.model.program.latents}
+        found = draw_exact(self.model, flat, chains * count, {}, seed)
+        return {n: v.reshape(chains, count, *v.shape[1:]) for n, v in found.items()}
+
     def _rank(self, name: str) -> int:
         return 0 if name == "log_p" else len(self.model.sizes(name))
 
 
 def _lead(array: np.ndarray, count: int, rank: int) -> np.ndarray:
     return array if array.ndim > rank else np.broadcast_to(array, (count, *array.shape))
-
-
-def _joint(terms: dict[str, Value], program: Program) -> Value:
-    total: Value | None = None
-    for name, term in terms.items():
-        part = plate_sum(term, program.by_name[name].plates)
-        total = part if total is None else total + part
-    assert total is not None
-    return total

@@ -13,7 +13,7 @@ from ppl.posterior.methods import register
 from ppl.program.ops import apply, plate_sum
 from ppl.program.program import Program
 from ppl.program.values import Plate, Value
-from ppl.transforms.density import Density, Simulator
+from ppl.transforms.density import Density, Simulator, total_of
 
 
 @dataclass(frozen=True)
@@ -33,15 +33,11 @@ class Bound:
     batch: Mapping[str, int]
 
     def plates(self, name: str) -> tuple[Plate, ...]:
-        """Plates of a term, of the model or of the guide."""
-        for program in self.programs:
-            if name in program.by_name:
-                return program.by_name[name].plates
-        raise KeyError(name)
+        """Plates of a site of the guide."""
+        return self.programs[1].by_name[name].plates
 
-    def total(self, name: str, term: Value, kept: tuple[Plate, ...] = ()) -> Value:
-        """One term summed over its plates, those in `kept` excepted."""
-        plates = tuple(p for p in self.plates(name) if p not in kept)
+    def total(self, term: Value, plates: tuple[Plate, ...]) -> Value:
+        """One term summed over plates."""
         return plate_sum(term, plates, dict(self.batch))
 
 
@@ -56,13 +52,6 @@ class Objective(Protocol):
     def expression(self, bound: Bound) -> Value:
         """The objective in nats, one number, with the leading axis of particles reduced."""
         ...
-
-
-def _sum(terms: list[Value]) -> Value:
-    total = terms[0]
-    for term in terms[1:]:
-        total = apply("add", total, term)
-    return total
 
 
 def _mean(value: Value) -> Value:
@@ -98,13 +87,13 @@ class ELBO:
         closed = self._closed_forms(bound)
         for name, term in bound.model.terms.items():
             if name in closed:
-                terms.append(apply("negative", bound.total(name, closed[name])))
+                terms.append(apply("negative", bound.total(closed[name], bound.model.plates[name])))
                 continue
-            terms.append(bound.total(name, term))
+            terms.append(bound.total(term, bound.model.plates[name]))
         for name, term in bound.guide.log_probs.items():
             if name not in closed:
-                terms.append(apply("negative", bound.total(name, term)))
-        total = _sum(terms)
+                terms.append(apply("negative", bound.total(term, bound.plates(name))))
+        total = total_of(terms)
         return _mean(total) if self.particles > 1 else total
 
     def _closed_forms(self, bound: Bound) -> dict[str, Value]:
@@ -113,7 +102,9 @@ class ELBO:
         out = {}
         for name, q in bound.guide.dists.items():
             p = bound.model.dists.get(name)
-            divergence = None if p is None else kl_divergence(q, p)
+            # A prior that depends on a site that is summed out is no term of its own any more.
+            alone = bound.model.parts.get(name) == (name,)
+            divergence = None if p is None or not alone else kl_divergence(q, p)
             if divergence is not None:
                 out[name] = divergence
         return out
@@ -148,25 +139,29 @@ class IWELBO:
         weights: list[Value] = []
         outside: list[Value] = []
         for name, term in bound.model.terms.items():
+            plates = bound.model.plates[name]
             if self._depends(bound, name):
-                weights.append(self._inside(bound, name, term, kept))
+                weights.append(self._inside(bound, name, term, plates, kept))
             else:
-                outside.append(bound.total(name, term))
+                outside.append(bound.total(term, plates))
         for name, term in bound.guide.log_probs.items():
-            weights.append(apply("negative", self._inside(bound, name, term, kept)))
-        log_weight = _sum(weights)
+            weights.append(apply("negative", self._inside(bound, name, term, bound.plates(name), kept)))
+        log_weight = total_of(weights)
         attrs = (("how", "logsumexp"),)
         total = Value("lead_reduce", (log_weight,), attrs, log_weight.plates, log_weight.shape, log_weight.dtype)
         total = apply("subtract", total, math.log(self.particles))
-        return _sum([plate_sum(total, kept, dict(bound.batch)), *outside])
+        return total_of([plate_sum(total, kept, dict(bound.batch)), *outside])
 
     def _depends(self, bound: Bound, name: str) -> bool:
         """Whether a term varies with the guide's draws."""
         model, latents = bound.programs[0], set(bound.guide.dists)
-        return name in latents or bool(model.ancestors(name) & latents)
+        parts = bound.model.parts[name]
+        return any(part in latents or model.ancestors(part) & latents for part in parts)
 
-    def _inside(self, bound: Bound, name: str, term: Value, kept: tuple[Plate, ...]) -> Value:
-        inner = [p for p in bound.plates(name) if p not in kept]
+    def _inside(
+        self, bound: Bound, name: str, term: Value, plates: tuple[Plate, ...], kept: tuple[Plate, ...]
+    ) -> Value:
+        inner = tuple(p for p in plates if p not in kept)
         subsampled = [p for p in inner if p.name in bound.batch]
         if subsampled:
             raise StrategyError(
@@ -176,12 +171,10 @@ class IWELBO:
                 model=bound.programs[0].name,
                 remedy="Use all rows (no batch_size), ELBO(), or a guide without global latents.",
             )
-        return bound.total(name, term, kept)
+        return bound.total(term, inner)
 
     def outer_plates(self, bound: Bound) -> tuple[Plate, ...]:
         """The plates that stay outside the logarithm: those that every term with a latent in it lies in."""
-        names = [n for n in bound.model.terms if self._depends(bound, n)] + list(bound.guide.log_probs)
-        common = bound.plates(names[0])
-        for name in names[1:]:
-            common = tuple(p for p in common if p in bound.plates(name))
-        return common
+        stacks = [bound.model.plates[n] for n in bound.model.terms if self._depends(bound, n)]
+        stacks += [bound.plates(n) for n in bound.guide.log_probs]
+        return tuple(p for p in stacks[0] if all(p in stack for stack in stacks))

@@ -1,4 +1,4 @@
-"""Distributions and bijections: the families that both Pyro and NumPyro know, under one set of argument names."""
+"""Distributions and bijections: the families of Pyro, of NumPyro and our own, under one set of argument names."""
 
 from ppl.program import supports as support
 from ppl.program.distributions import Distribution as Distribution
@@ -15,6 +15,10 @@ from .bounded import Uniform as Uniform
 from .categorical import Categorical as Categorical
 from .categorical import Multinomial as Multinomial
 from .categorical import OneHotCategorical as OneHotCategorical
+from .censored import Censored as Censored
+from .compound_counts import BetaNegativeBinomial as BetaNegativeBinomial
+from .compound_counts import DirichletMultinomial as DirichletMultinomial
+from .compound_counts import Hurdle as Hurdle
 from .constrain import biject_to as biject_to
 from .continuous import Cauchy as Cauchy
 from .continuous import Gumbel as Gumbel
@@ -28,6 +32,11 @@ from .counts import Binomial as Binomial
 from .counts import Geometric as Geometric
 from .counts import NegativeBinomial as NegativeBinomial
 from .counts import Poisson as Poisson
+from .directional import ProjectedNormal as ProjectedNormal
+from .directional import SineSkewed as SineSkewed
+from .directional import SphereUniform as SphereUniform
+from .directional import VonMises as VonMises
+from .directional import VonMisesFisher as VonMisesFisher
 from .elementwise_bijections import Affine as Affine
 from .elementwise_bijections import Exp as Exp
 from .elementwise_bijections import Identity as Identity
@@ -36,10 +45,22 @@ from .elementwise_bijections import Power as Power
 from .elementwise_bijections import Sigmoid as Sigmoid
 from .elementwise_bijections import Softplus as Softplus
 from .elementwise_bijections import Tanh as Tanh
+from .folded import Folded as Folded
 from .gammas import Chi2 as Chi2
 from .gammas import Gamma as Gamma
 from .gammas import InverseGamma as InverseGamma
 from .kl import kl_divergence as kl_divergence
+from .lifetimes import Dagum as Dagum
+from .lifetimes import FisherSnedecor as FisherSnedecor
+from .lifetimes import GeneralizedPareto as GeneralizedPareto
+from .lifetimes import Gompertz as Gompertz
+from .lifetimes import Levy as Levy
+from .lifetimes import LogLogistic as LogLogistic
+from .lifetimes import LogUniform as LogUniform
+from .matrices import LKJ as LKJ
+from .matrices import InverseWishart as InverseWishart
+from .matrices import MultivariateStudentT as MultivariateStudentT
+from .matrices import Wishart as Wishart
 from .matrix_bijections import CorrCholesky as CorrCholesky
 from .matrix_bijections import LowerCholesky as LowerCholesky
 from .matrix_bijections import Ordered as Ordered
@@ -50,15 +71,41 @@ from .mixtures import MixtureSameFamily as MixtureSameFamily
 from .multivariate import LKJCholesky as LKJCholesky
 from .multivariate import LowRankMultivariateNormal as LowRankMultivariateNormal
 from .multivariate import MultivariateNormal as MultivariateNormal
+from .ordinal import DiscretizedLogistic as DiscretizedLogistic
+from .ordinal import DiscretizedNormal as DiscretizedNormal
+from .ordinal import IntervalCensored as IntervalCensored
+from .ordinal import OrderedLogistic as OrderedLogistic
+from .ordinal import OrderedProbit as OrderedProbit
 from .positive import HalfCauchy as HalfCauchy
 from .positive import HalfNormal as HalfNormal
 from .positive import HalfStudentT as HalfStudentT
 from .positive import LogNormal as LogNormal
+from .relaxed import RelaxedBernoulli as RelaxedBernoulli
+from .relaxed import RelaxedOneHotCategorical as RelaxedOneHotCategorical
+from .skewed import AsymmetricLaplace as AsymmetricLaplace
+from .skewed import GeneralizedNormal as GeneralizedNormal
+from .skewed import SkewLogistic as SkewLogistic
+from .skewed import SkewNormal as SkewNormal
+from .skewed import SoftAsymmetricLaplace as SoftAsymmetricLaplace
+from .skewed import SoftLaplace as SoftLaplace
+from .structured import CAR as CAR
+from .structured import GaussianRandomWalk as GaussianRandomWalk
+from .structured import MatrixNormal as MatrixNormal
+from .structured import StickBreakingWeights as StickBreakingWeights
+from .structured import ZeroSumNormal as ZeroSumNormal
 from .transformed import Delta as Delta
 from .transformed import Transformed as Transformed
 from .transformed import TransformedDistribution as TransformedDistribution
 from .truncated import Truncated as Truncated
 from .truncated import TruncatedNormal as TruncatedNormal
+from .unit import BetaProportion as BetaProportion
+from .unit import ContinuousBernoulli as ContinuousBernoulli
+from .unit import Kumaraswamy as Kumaraswamy
+from .unit import LogitNormal as LogitNormal
+from .vector_bijections import CorrMatrix as CorrMatrix
+from .vector_bijections import PositiveOrdered as PositiveOrdered
+from .vector_bijections import UnitVector as UnitVector
+from .vector_bijections import ZeroSum as ZeroSum
 from .waiting import Exponential as Exponential
 from .waiting import Pareto as Pareto
 from .waiting import Weibull as Weibull
@@ -67,55 +114,96 @@ from .zero_inflated import ZeroInflatedNegativeBinomial as ZeroInflatedNegativeB
 from .zero_inflated import ZeroInflatedPoisson as ZeroInflatedPoisson
 
 __all__ = [
+    "CAR",
+    "LKJ",
     "Affine",
+    "AsymmetricLaplace",
     "Bernoulli",
     "Beta",
     "BetaBinomial",
+    "BetaNegativeBinomial",
+    "BetaProportion",
     "Bijection",
     "Binomial",
     "Categorical",
     "Cauchy",
+    "Censored",
     "Chi2",
     "Compose",
+    "ContinuousBernoulli",
     "CorrCholesky",
+    "CorrMatrix",
+    "Dagum",
     "Delta",
     "Dirichlet",
+    "DirichletMultinomial",
     "DiscreteUniform",
+    "DiscretizedLogistic",
+    "DiscretizedNormal",
     "Distribution",
     "Exp",
     "Exponential",
+    "FisherSnedecor",
+    "Folded",
     "Gamma",
+    "GaussianRandomWalk",
+    "GeneralizedNormal",
+    "GeneralizedPareto",
     "Geometric",
+    "Gompertz",
     "Gumbel",
     "HalfCauchy",
     "HalfNormal",
     "HalfStudentT",
+    "Hurdle",
     "Identity",
     "Interval",
+    "IntervalCensored",
     "Inverse",
     "InverseGamma",
+    "InverseWishart",
+    "Kumaraswamy",
     "LKJCholesky",
     "Laplace",
+    "Levy",
+    "LogLogistic",
     "LogNormal",
+    "LogUniform",
     "Logistic",
+    "LogitNormal",
     "LowRankMultivariateNormal",
     "LowerCholesky",
+    "MatrixNormal",
     "Mixture",
     "MixtureSameFamily",
     "Multinomial",
     "MultivariateNormal",
+    "MultivariateStudentT",
     "NegativeBinomial",
     "Normal",
     "OneHotCategorical",
     "Ordered",
+    "OrderedLogistic",
+    "OrderedProbit",
     "Pareto",
     "Permute",
     "Poisson",
     "PositiveDefinite",
+    "PositiveOrdered",
     "Power",
+    "ProjectedNormal",
+    "RelaxedBernoulli",
+    "RelaxedOneHotCategorical",
     "Sigmoid",
+    "SineSkewed",
+    "SkewLogistic",
+    "SkewNormal",
+    "SoftAsymmetricLaplace",
+    "SoftLaplace",
     "Softplus",
+    "SphereUniform",
     "StickBreaking",
+    "StickBreakingWeights",
     "StudentT",
     "Tanh",
     "Transformed",
@@ -123,10 +211,16 @@ __all__ = [
     "Truncated",
     "TruncatedNormal",
     "Uniform",
+    "UnitVector",
+    "VonMises",
+    "VonMisesFisher",
     "Weibull",
+    "Wishart",
     "ZeroInflated",
     "ZeroInflatedNegativeBinomial",
     "ZeroInflatedPoisson",
+    "ZeroSum",
+    "ZeroSumNormal",
     "biject_to",
     "inverse_of",
     "kl_divergence",

@@ -10,6 +10,7 @@ from ppl.program.supports import Support
 from .bijections import Bijection, Compose
 from .elementwise_bijections import Affine, Exp, Identity, Interval, Sigmoid
 from .matrix_bijections import CorrCholesky, LowerCholesky, Ordered, PositiveDefinite, StickBreaking
+from .vector_bijections import CorrMatrix, PositiveOrdered, UnitVector, ZeroSum
 
 
 def biject_to(support: Support) -> Bijection:
@@ -35,7 +36,7 @@ def biject_to(support: Support) -> Bijection:
             return Exp()
         case "unit_interval":
             return Sigmoid()
-        case "interval":
+        case "interval" | "half_open_interval":
             return Interval(*bounds)
         case "greater_than":
             return Compose(Exp(), Affine(bounds[0], 1.0))
@@ -45,11 +46,27 @@ def biject_to(support: Support) -> Bijection:
             return StickBreaking()
         case "ordered":
             return Ordered()
+        case "positive_ordered":
+            return PositiveOrdered()
+        case "zero_sum":
+            return ZeroSum()
+        case "sphere":
+            return UnitVector()
         case "lower_cholesky":
             return LowerCholesky()
         case "corr_cholesky":
             return CorrCholesky()
+        case "corr_matrix":
+            return CorrMatrix()
         case "positive_definite":
             return PositiveDefinite()
+        case "censored":
+            raise StrategyError(
+                "a censored value has limits with a probability of their own, so no real number stands for it.",
+                declared_at=user_location(),
+                expected="an observed site",
+                got=str(support),
+                remedy="Observe the site, or sample its base and cut the value with ops.minimum and ops.maximum.",
+            )
         case _:
             raise SupportError(f"no bijection onto {support} is known.", declared_at=user_location())

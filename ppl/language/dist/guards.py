@@ -31,8 +31,10 @@ def member(support: Support, value: Value) -> Value | None:
             return value >= 0.0
         case "unit_interval":
             return (value >= 0.0) & (value <= 1.0)
-        case "interval":
+        case "interval" | "censored":
             return (value >= bounds[0]) & (value <= bounds[1])
+        case "half_open_interval":
+            return (value >= bounds[0]) & (value < bounds[1])
         case "greater_than":
             return value > bounds[0]
         case "less_than":
@@ -54,7 +56,14 @@ def member(support: Support, value: Value) -> Value | None:
             return apply("all", value >= 0.0, axis=(-1,)) & (abs(sum_last(value) - 1.0) < 1e-4)
         case "ordered":
             return apply("all", last(value, slice(1, None)) > last(value, slice(None, -1)), axis=(-1,))
-        case "lower_cholesky" | "corr_cholesky" | "positive_definite":
+        case "positive_ordered":
+            rising = apply("all", last(value, slice(1, None)) > last(value, slice(None, -1)), axis=(-1,))
+            return rising & (last(value, 0) > 0.0)
+        case "zero_sum":
+            return abs(sum_last(value)) < 1e-4 * (1.0 + apply("max", abs(value), axis=(-1,)))
+        case "sphere":
+            return abs(sum_last(apply("square", value)) - 1.0) < 1e-4
+        case "lower_cholesky" | "corr_cholesky" | "positive_definite" | "corr_matrix":
             return apply("all", apply("diagonal", value) > 0.0, axis=(-1,))
         case _:
             raise KeyError(support.kind)
@@ -68,7 +77,7 @@ def inner_point(support: Support, shape: Shape) -> Value:
     """A member of a support that is far from its edge, for values of an event shape."""
     bounds, size = support.bounds, shape[-1] if shape else 1
     match support.kind:
-        case "interval":
+        case "interval" | "half_open_interval":
             return lift(mul(0.5, add(bounds[0], bounds[1])))
         case "greater_than":
             return lift(add(bounds[0], 1.0))
@@ -82,10 +91,16 @@ def inner_point(support: Support, shape: Shape) -> Value:
             return lift(1.0 / size)
         case "ordered":
             return lift(np.arange(float(size)))
+        case "positive_ordered":
+            return lift(np.arange(1.0, size + 1.0))
+        case "zero_sum":
+            return lift(np.linspace(-1.0, 1.0, size))
+        case "sphere":
+            return lift(np.eye(size)[0])
         case "multinomial":
             first = number(bounds[0])
             return lift(np.array([int(first or 0)] + [0] * (size - 1)))
-        case "lower_cholesky" | "corr_cholesky" | "positive_definite":
+        case "lower_cholesky" | "corr_cholesky" | "positive_definite" | "corr_matrix":
             return lift(np.eye(size))
         case "boolean" | "nonnegative_integer" | "integer":
             return lift(0)

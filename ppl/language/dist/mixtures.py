@@ -142,7 +142,7 @@ class MixtureSameFamily(Mixed):
         one = components.elements(lane)
         if one is None or OPEN_PLATES.get() is not None:
             return super()._density(x)
-        # The outermost axis: a sum over it runs along whole rows of the other axes, one over a short last axis does not.
+        # A sum over the outermost axis runs along whole rows of the others; one over a short last axis does not.
         shape = x.shape[: x.ndim - self.event_rank]
         wanted = (*shape, *one.element_shape)
         terms = al.sum_as(al.filled(one.element_log_prob(x), wanted), wanted, self.event_rank - one.event_rank)

@@ -174,8 +174,13 @@ class HalfNormal(Half):
 class HalfCauchy(Half):
     """Half-Cauchy distribution; it has neither mean nor variance.
 
+    A horseshoe prior is no family, since its marginal density is no elementary function, but two sites: shrinkage
+    `s ~ HalfCauchy(1.0)` and `z ~ Normal(0.0, 1.0)`, whose product with the global scale is the coefficient.
+
     Args:
         scale: median, positive.
+
+    Reference: Carvalho, Polson and Scott (2010), The horseshoe estimator for sparse signals, section 1.
     """
 
     def whole_log_prob(self, z: Value) -> Number:

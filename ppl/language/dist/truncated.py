@@ -185,7 +185,8 @@ class Truncated(Truncation):
     """A distribution restricted to an interval and renormalised.
 
     Args:
-        base: Normal, LogNormal, Cauchy, Laplace, Logistic, Exponential, Weibull or Pareto.
+        base: Normal, LogNormal, Cauchy, Laplace, SoftLaplace, Logistic, Exponential, Weibull, Gompertz, Pareto, or
+            GeneralizedPareto without an upper end.
         low: lower bound, or None.
         high: upper bound, or None.
     """
@@ -195,13 +196,14 @@ class Truncated(Truncation):
 
     def __init__(self, base: Distribution, low: Any = None, high: Any = None) -> None:
         symmetric = isinstance(base, LocationScale | LogNormal) and base.tail == "symmetric" and _has_cdf(base)
-        if not (symmetric or isinstance(base, Waiting)):
+        if not (symmetric or (isinstance(base, Waiting) and base.endless)):
             raise ModelError(
                 f"Truncated cannot be made of {getattr(base, 'family', type(base).__name__)}.",
                 declared_at=user_location(),
-                expected="Normal, LogNormal, Cauchy, Laplace, Logistic, Exponential, Weibull or Pareto",
+                expected="Normal, LogNormal, Cauchy, Laplace, SoftLaplace, Logistic, Exponential, Weibull, Gompertz, "
+                "Pareto, or GeneralizedPareto of a constant concentration that is not negative",
                 got=repr(base),
-                remedy="Truncation needs the cdf and its inverse in elementary functions.",
+                remedy="Truncation needs the cdf and its inverse in elementary functions, and no upper end.",
             )
         refuse_mask("Truncated", base)
         floor = al.number(base.floor()) if isinstance(base, Waiting) else 0.0 if isinstance(base, LogNormal) else None

@@ -34,6 +34,11 @@ class Waiting(Distribution):
     def floor(self) -> Number:
         """The least value."""
 
+    @property
+    def endless(self) -> bool:
+        """Whether every waiting time stands for a finite value, however long: there is no greatest value."""
+        return True
+
     def draw(self, noise: NoiseSource) -> Value:
         """The value for a waiting time of -log(uniform noise)."""
         return self.from_standard(-apply("log", noise.uniform(self.event_shape)))

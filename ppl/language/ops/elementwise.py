@@ -204,6 +204,16 @@ def atanh(x: Operand) -> Value:
     return apply("atanh", x)
 
 
+def sinc(x: Operand) -> Value:
+    """sin(pi x) / (pi x), and 1 at 0."""
+    return apply("sinc", x)
+
+
+def copysign(x: Operand, y: Operand) -> Value:
+    """The size of x with the sign of y."""
+    return apply("copysign", x, y)
+
+
 def floor(x: Operand) -> Value:
     """Largest whole number not above x."""
     return apply("floor", x)
@@ -287,6 +297,16 @@ def isfinite(x: Operand) -> Value:
 def isinf(x: Operand) -> Value:
     """Whether x is infinite."""
     return apply("isinf", x)
+
+
+def isclose(x: Operand, y: Operand, rtol: float = 1e-5, atol: float = 1e-8) -> Value:
+    """Whether |x - y| <= atol + rtol * |y|."""
+    return apply("less_equal", apply("abs", apply("subtract", x, y)), atol + rtol * apply("abs", y))
+
+
+def nan_to_num(x: Operand, nan: Operand = 0.0) -> Value:
+    """X with another number in the place of NaN."""
+    return apply("where", apply("isnan", x), nan, x)
 
 
 def where(condition: Operand, x: Operand, y: Operand) -> Value:

@@ -167,3 +167,19 @@ def argsort(x: Operand, axis: int = -1, *, descending: bool = False) -> Value:
     value = in_scope(lift(x))
     axes = axes_of("argsort", value, axis)
     return apply("argsort", -value if descending else value, axis=axes)
+
+
+def cummax(x: Operand, axis: int = -1) -> Value:
+    """Largest entry so far, along an event axis."""
+    value = in_scope(lift(x))
+    return apply("cummax", value, axis=axes_of("cummax", value, axis))
+
+
+def cummin(x: Operand, axis: int = -1) -> Value:
+    """Least entry so far, along an event axis."""
+    value = in_scope(lift(x))
+    return apply("cummin", value, axis=axes_of("cummin", value, axis))
+
+
+cumulative_sum = cumsum
+cumulative_prod = cumprod

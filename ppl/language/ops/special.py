@@ -79,7 +79,10 @@ def elu(x: Operand) -> Value:
 
 def leaky_relu(x: Operand, negative_slope: Operand = 0.01) -> Value:
     """X where positive, else x times a small slope."""
-    return apply("leaky_relu", x, negative_slope)
+    value, slope = lift(x), lift(negative_slope)
+    if slope.op == "const" and not slope.shape:
+        return apply("leaky_relu", value, slope)
+    return apply("where", value > 0, value, value * slope)
 
 
 def lgamma(x: Operand) -> Value:
@@ -95,7 +98,7 @@ def digamma(x: Operand) -> Value:
 def gammainc(a: Operand, x: Operand) -> Value:
     """Regularised lower incomplete gamma function: the cdf of a standard gamma variable of shape a.
 
-    Gradients flow to x only.
+    On torch only x has a gradient; one by `a` is an error when it is asked for.
     """
     return apply("gammainc", a, x)
 
@@ -161,3 +164,81 @@ def i0e(x: Operand) -> Value:
 def i1e(x: Operand) -> Value:
     """Modified Bessel function of order 1, times exp(-|x|)."""
     return apply("i1e", x)
+
+
+def erfcx(x: Operand) -> Value:
+    """Scaled complementary error function, exp(x**2) * erfc(x)."""
+    return apply("erfcx", x)
+
+
+def i0(x: Operand) -> Value:
+    """Modified Bessel function of order 0."""
+    return apply("i0e", x) * apply("exp", apply("abs", x))
+
+
+def i1(x: Operand) -> Value:
+    """Modified Bessel function of order 1."""
+    return apply("i1e", x) * apply("exp", apply("abs", x))
+
+
+gammaln = lgamma
+
+
+def gammaincc(a: Operand, x: Operand) -> Value:
+    """Regularised upper incomplete gamma function, 1 - gammainc(a, x) without cancellation.
+
+    On torch only x has a gradient; one by `a` is an error when it is asked for.
+    """
+    return apply("gammaincc", a, x)
+
+
+def betainc(a: Operand, b: Operand, x: Operand) -> Value:
+    """Regularised incomplete beta function: the cdf of a beta variable. JAX only; compiling for pyro refuses it."""
+    return apply("betainc", a, b, x)
+
+
+def polygamma(n: int, x: Operand) -> Value:
+    """The n-th derivative of digamma; n is a whole number, known while the model is declared."""
+    if n == 0:
+        return apply("digamma", x)
+    return apply("polygamma", x, n=int(n))
+
+
+def log_binomial(n: Operand, k: Operand) -> Value:
+    """Logarithm of the number of ways to choose k of n."""
+    inner = apply("lgamma", apply("add", k, 1.0)) + apply("lgamma", apply("subtract", n, k) + 1.0)
+    return apply("lgamma", apply("add", n, 1.0)) - inner
+
+
+def entr(x: Operand) -> Value:
+    """-x * log(x), and 0 where x is 0: one term of an entropy, in nats."""
+    return -apply("xlogy", x, x)
+
+
+def rel_entr(x: Operand, y: Operand) -> Value:
+    """X * log(x / y), and 0 where x is 0: one term of a Kullback-Leibler divergence, in nats."""
+    return apply("xlogy", x, x) - apply("xlogy", x, y)
+
+
+def log1mexp(x: Operand) -> Value:
+    """log(1 - exp(x)) for negative x, accurate at both ends.
+
+    Reference: Mächler (2012), Accurately computing log(1 - exp(-|a|)).
+    """
+    value = lift(x)
+    close = value > -math.log(2.0)
+    # Each branch is given a number that it can digest where it is not taken, or its gradient would spoil the other's.
+    near = apply("log", -apply("expm1", apply("where", close, value, -1.0)))
+    far = apply("log1p", -apply("exp", apply("where", close, -1.0, value)))
+    return apply("where", close, near, far)
+
+
+def logdiffexp(x: Operand, y: Operand) -> Value:
+    """log(exp(x) - exp(y)) for x above y, without overflow."""
+    return apply("add", x, log1mexp(apply("subtract", y, x)))
+
+
+def cumlogsumexp(x: Operand, axis: int = -1) -> Value:
+    """Running log(sum(exp(x))) along an event axis, without overflow."""
+    value = lift(x)
+    return apply("cumlogsumexp", value, axis=axes_of("cumlogsumexp", value, axis))
