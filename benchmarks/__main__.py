@@ -57,10 +57,10 @@ def main() -> None:
                 results.append((workload, case, run_case(workload, case, quick=arguments.quick)))
                 # Progress, so that a long run can be watched; the page itself comes last.
                 print(f"{workload}: {case_table(case, results[-1][2])}\n", file=sys.stderr, flush=True)
-    page = render(results, header)
-    print(page)
-    if arguments.write:
-        RESULTS.write_text(page)
+                if arguments.write:
+                    # After every case: a long run that is stopped leaves what it has measured.
+                    RESULTS.write_text(render(results, header))
+    print(render(results, header))
 
 
 if __name__ == "__main__":

@@ -41,6 +41,13 @@ def credo_torch(steps: int, *, compile: bool = False) -> Block:
     return ours.mean_field(program, "pyro", steps, LEARNING_RATE, compile=compile)
 
 
+def credo_nuts(draws: int, *, chains: int = 1) -> Block:
+    """NumPyro's NUTS on our density, as `ppl.infer` runs it."""
+    from . import ours
+
+    return ours.nuts_block(ours.eight_schools(SIGMA).observe(y=Y), draws, chains=chains)
+
+
 def credo_nuts_numpyro(draws: int, *, chains: int = 1) -> Block:
     """NumPyro's NUTS on our emitted NumPyro model: `peers.numpyro_nuts(model, arguments, draws, chains=chains)`."""
     from . import ours
@@ -180,11 +187,12 @@ def cases() -> list[Case]:
             draws = 4000 // chains
             return [
                 Candidate("Credo", partial(credo_nuts_numpyro, chains=chains), draws),
+                Candidate("Credo, ppl.infer", partial(credo_nuts, chains=chains), draws),
                 Candidate("NumPyro NUTS", partial(peer_nuts_numpyro, chains=chains), draws),
                 Candidate("NumPyro NUTS, closed form", partial(peer_nuts_closed_form, chains=chains), draws),
             ]
 
-        targets = (Target("Credo", "NumPyro NUTS", 1.0),)
+        targets = (Target("Credo", "NumPyro NUTS", 1.0), Target("Credo, ppl.infer", "NumPyro NUTS", 1.0))
         name = f"NUTS, {chains} chain{'s, vectorised' if chains > 1 else ''}, JAX"
         return Case(name, "jax", 1, candidates, targets, unit="leapfrog", check_steps=4000 // chains)
 

@@ -62,6 +62,14 @@ def credo_torch(steps: int, *, compile: bool = False) -> Block:
     return ours.mean_field(program, "pyro", steps, LEARNING_RATE, compile=compile)
 
 
+def credo_nuts(draws: int) -> Block:
+    """NumPyro's NUTS on our density, as `ppl.infer` runs it."""
+    from . import ours
+
+    county, floor, y = data()
+    return ours.nuts_block(ours.hierarchical(county, floor, COUNTIES).observe(y=y), draws)
+
+
 def credo_nuts_numpyro(draws: int) -> Block:
     """NumPyro's NUTS on our emitted NumPyro model: `peers.numpyro_nuts(model, arguments, draws)`."""
     from . import ours
@@ -210,12 +218,13 @@ def cases() -> list[Case]:
     def nuts() -> list[Candidate]:
         return [
             Candidate("Credo", credo_nuts_numpyro, 500),
+            Candidate("Credo, ppl.infer", credo_nuts, 500),
             Candidate("NumPyro NUTS", peer_nuts_numpyro, 500),
             Candidate("NumPyro NUTS, closed form", peer_nuts_closed_form, 500),
         ]
 
-    target = Target("Credo", "NumPyro NUTS", 1.0)
+    targets = (Target("Credo", "NumPyro NUTS", 1.0), Target("Credo, ppl.infer", "NumPyro NUTS", 1.0))
     return [
         *small.cases(),
-        Case("NUTS, 1 chain, JAX", "jax", 1, nuts, (target,), unit="leapfrog", check_steps=1000),
+        Case("NUTS, 1 chain, JAX", "jax", 1, nuts, targets, unit="leapfrog", check_steps=1000),
     ]

@@ -12,9 +12,10 @@ import ppl
 from ppl import dist, nn, ops
 from ppl.backend.compiled import get_backend
 from ppl.inference import ELBO, SVI, Adam, AutoNormal
+from ppl.inference.mcmc.nuts import Unconstrained
 
 from .harness import Block, Ran
-from .peers import INITIAL_SCALE, SEED
+from .peers import INITIAL_SCALE, SEED, numpyro_nuts
 
 
 def svi_block(program: ppl.Program, method: SVI, backend: str, steps: int) -> Block:
@@ -116,6 +117,15 @@ def vae_block(problem: Any, backend: str, steps: int, rate: float, *, compile: b
         progress=False,
     )
     return svi_block(program, method, backend, steps)
+
+
+def nuts_block(program: ppl.Program, draws: int, *, chains: int = 1) -> Block:
+    """NumPyro's NUTS on our density as `ppl.infer` runs it: a function of one unconstrained vector, started at zero."""
+    from ppl.backend.numpyro import FlatPotential
+
+    target = Unconstrained(ppl.compile(program, "numpyro"))
+    flat = FlatPotential(target.function, target.shapes, {}, target.model.bind(target.emitted))
+    return numpyro_nuts(None, (), draws, chains=chains, potential=flat, initial=np.zeros(flat.ends[-1], np.float32))
 
 
 def native_model(program: ppl.Program, backend: str) -> tuple[Any, tuple[Any, ...]]:

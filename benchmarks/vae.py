@@ -307,7 +307,9 @@ def jax_case(problem: Problem, steps: int) -> Case:
         jax.devices()
         problem.images  # noqa: B018  (loads)
 
-    return Case(f"{title(problem)}, JAX", "jax", 2, candidates, targets, memory=memory, prepare=prepare, **CHECK)
+    return Case(
+        f"{title(problem)}, JAX", "jax", 2, candidates, targets, memory=memory, prepare=prepare, rounds=7, **CHECK
+    )
 
 
 def torch_case(problem: Problem, steps: int) -> Case:
@@ -331,4 +333,6 @@ def torch_case(problem: Problem, steps: int) -> Case:
 
         problem.images  # noqa: B018  (loads)
 
-    return Case(f"{title(problem)}, torch", "torch", 2, candidates, targets, memory=memory, prepare=prepare, **CHECK)
+    return Case(
+        f"{title(problem)}, torch", "torch", 2, candidates, targets, memory=memory, prepare=prepare, rounds=7, **CHECK
+    )

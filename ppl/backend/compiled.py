@@ -421,7 +421,8 @@ def check_precision(array: np.ndarray, name: str, model: str, location: Location
         rounded = array.astype(np.float32).astype(np.float64)
     finite = np.isfinite(array)
     spread = float(np.std(array[finite])) if finite.any() else 0.0
-    error = np.abs(rounded - array)[finite & np.isfinite(rounded)]
+    both = finite & np.isfinite(rounded)
+    error = np.abs(rounded[both] - array[both])
     lost = bool(np.any(finite & ~np.isfinite(rounded))) or bool(np.any((rounded == 0) & (array != 0)))
     coarse = spread > 0 and error.size > 0 and float(error.max()) > 1e-3 * spread
     if lost or coarse:

@@ -221,13 +221,10 @@ class NumPyroBackend:
         """NumPyro's NUTS; chains run vectorised."""
         from numpyro.infer import MCMC, NUTS
 
+        flat = FlatPotential(log_density, {k: v.shape[1:] for k, v in initial.items()}, params, data)
         with x64(precision):
-
-            def potential(values: Arrays) -> jax.Array:
-                return -log_density(params, values, data, {})
-
             kernel = NUTS(
-                potential_fn=potential,
+                potential_fn=flat,
                 target_accept_prob=settings.target_accept,
                 max_tree_depth=settings.max_tree_depth,
                 dense_mass=settings.dense_mass,
@@ -240,10 +237,12 @@ class NumPyroBackend:
                 chain_method="vectorized",
                 progress_bar=settings.progress,
             )
-            start = {k: jnp.asarray(v if settings.chains > 1 else v[0], dtype=precision) for k, v in initial.items()}
+            start = jnp.asarray(flat.join(initial), dtype=precision)
+            start = start if settings.chains > 1 else start[0]
             fields = ("diverging", "energy", "accept_prob", "num_steps", "potential_energy")
             mcmc.run(key, init_params=start, extra_fields=fields)
-            draws = {k: np.asarray(v) for k, v in mcmc.get_samples(group_by_chain=True).items()}
+            # Samples of a kernel whose state is one array come as that array.
+            draws = flat.split(np.asarray(mcmc.get_samples(group_by_chain=True)))
             extra = {k: np.asarray(v) for k, v in mcmc.get_extra_fields(group_by_chain=True).items()}
         stats = {
             "diverging": extra["diverging"],
@@ -254,6 +253,41 @@ class NumPyroBackend:
             "lp": -extra["potential_energy"],
         }
         return NUTSResult(draws, stats)
+
+
+class FlatPotential:
+    """Minus a log density as a function of one vector: the sampler then moves one array and not one for each site.
+
+    Args:
+        log_density: function of (params, values, data, noise), in nats.
+        shapes: shape of each value.
+        params: parameters.
+        data: data.
+    """
+
+    def __init__(
+        self, log_density: Callable[..., Any], shapes: Mapping[str, tuple[int, ...]], params: Arrays, data: Arrays
+    ) -> None:
+        self.log_density = log_density
+        self.shapes = dict(shapes)
+        self.ends = np.cumsum([int(np.prod(s)) for s in shapes.values()]).tolist()
+        self.params, self.data = params, data
+
+    def __call__(self, vector: jax.Array) -> jax.Array:
+        """The potential energy, in nats."""
+        return -self.log_density(self.params, self.split(vector), self.data, {})
+
+    def split(self, vectors: Any) -> dict[str, Any]:
+        """Values by name, of vectors with any leading axes."""
+        starts = [0, *self.ends]
+        return {
+            name: vectors[..., start:end].reshape(*vectors.shape[:-1], *shape)
+            for (name, shape), start, end in zip(self.shapes.items(), starts, self.ends, strict=False)
+        }
+
+    def join(self, values: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Vectors from values with one leading axis."""
+        return np.concatenate([np.reshape(values[n], (len(values[n]), -1)) for n in self.shapes], axis=1)
 
 
 def _noise(key: jax.Array, shapes: tuple[NoiseShape, ...], precision: str) -> Arrays:

@@ -29,11 +29,18 @@ from .schools import SCHOOLS as SCHOOLS
 from .schools import STANDARD_ERRORS as STANDARD_ERRORS
 from .schools import eight_schools as eight_schools
 from .schools import eight_schools_centred as eight_schools_centred
+from .survival import RELAPSED as RELAPSED
+from .survival import REMISSION_WEEKS as REMISSION_WEEKS
+from .survival import TREATED as TREATED
+from .survival import survival_mixture as survival_mixture
 
 __all__ = [
     "EFFECTS",
+    "RELAPSED",
+    "REMISSION_WEEKS",
     "SCHOOLS",
     "STANDARD_ERRORS",
+    "TREATED",
     "bayesian_mlp",
     "conv_vae",
     "conv_vae_encoder",
@@ -55,6 +62,7 @@ __all__ = [
     "partial_pooling",
     "ppca",
     "ppca_maximum_likelihood",
+    "survival_mixture",
     "vae",
     "vae_encoder",
 ]

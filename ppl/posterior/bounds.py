@@ -50,6 +50,17 @@ def importance_weighted_bound(
             remedy="Fit by SVI, or use log_evidence of ImportanceSampling.",
         )
     model, guide = _bound_programs(fit, inputs, data)
+    summed = [name for name in model.latents if name not in guide.sites]
+    if summed:
+        raise ModelError(
+            "the guide does not draw this site, which the fit summed out; bounds on the evidence need draws of all.",
+            site=summed[0],
+            model=model.name,
+            declared_at=model.sites[summed[0]].location,
+            expected=f"guide sites {sorted(model.latents)}",
+            got=f"guide sites {sorted(guide.sites)}",
+            remedy="The objective of the fit, in `diagnostics`, bounds the evidence of its own data.",
+        )
     plate = independent_plate(model, guide)
     sizes = {} if plate is None else {plate: model.plate(plate).size}
     target, own = (compiled(p, fit.backend, fit.precision, fit.seed) for p in (model, guide))

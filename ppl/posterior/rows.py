@@ -22,8 +22,11 @@ if TYPE_CHECKING:
 def independent_plate(model: Program, guide: Program) -> str | None:
     """The plate whose rows are independent of each other given the parameters, in the posterior and in the guide.
 
-    Every latent lies in it, as its outermost plate, and no density mixes its rows. None if there is no such plate.
+    Every latent lies in it, as its outermost plate, and no density mixes its rows. None if there is no such plate, and
+    where sites of the model were summed out: the densities by site, which are ratios by row, do not know of the sum.
     """
+    if model.latents.keys() - guide.sites.keys():
+        return None
     plates = {site.plates[:1] for site in (*model.latents.values(), *guide.sites.values())}
     if len(plates) != 1 or plates == {()}:
         return None

@@ -128,7 +128,7 @@ class Simplifier:
                 return self._sum(kept)
             except _GiveUp:
                 return kept
-        rule = getattr(self, f"_{node.op}", None)
+        rule = getattr(self, f"_on_{node.op}", None)
         simpler = rule(kept, *args) if rule else None
         return kept if simpler is None else simpler
 
@@ -151,7 +151,7 @@ class Simplifier:
         same = (value.shape, value.dtype, set(value.plates)) == (kept.shape, kept.dtype, set(kept.plates))
         return value if same else None
 
-    def _add(self, kept: Value, a: Value, b: Value) -> Value | None:
+    def _on_add(self, kept: Value, a: Value, b: Value) -> Value | None:
         if number(a) == 0:
             return self._same(kept, b)
         if number(b) == 0:
@@ -166,7 +166,7 @@ class Simplifier:
             return self._make("add", a.args[0], shift)
         return None
 
-    def _subtract(self, kept: Value, a: Value, b: Value) -> Value | None:
+    def _on_subtract(self, kept: Value, a: Value, b: Value) -> Value | None:
         if number(b) == 0:
             return self._same(kept, a)
         if number(a) == 0:
@@ -179,7 +179,7 @@ class Simplifier:
             return self._make("add" if shift >= 0 else "subtract", a.args[0], abs(shift))
         return None
 
-    def _multiply(self, kept: Value, a: Value, b: Value) -> Value | None:
+    def _on_multiply(self, kept: Value, a: Value, b: Value) -> Value | None:
         if number(a) is None and number(b) is not None:
             a, b = b, a
         c = number(a)
@@ -195,10 +195,10 @@ class Simplifier:
             return self._make("multiply", c * number(b.args[0]), b.args[1])  # type: ignore[operator]
         return None
 
-    def _divide(self, kept: Value, a: Value, b: Value) -> Value | None:
+    def _on_divide(self, kept: Value, a: Value, b: Value) -> Value | None:
         return self._same(kept, a) if number(b) == 1 else None
 
-    def _negative(self, kept: Value, a: Value) -> Value | None:
+    def _on_negative(self, kept: Value, a: Value) -> Value | None:
         if a.op == "negative":
             return self._same(kept, a.args[0])
         if a.op == "subtract":
@@ -207,44 +207,44 @@ class Simplifier:
             return self._make("multiply", -number(a.args[0]), a.args[1])  # type: ignore[operator]
         return None
 
-    def _pow(self, kept: Value, a: Value, b: Value) -> Value | None:
+    def _on_pow(self, kept: Value, a: Value, b: Value) -> Value | None:
         if number(b) == 2 and kept.dtype == "float":
             return self._make("square", a)
         if number(b) == 1:
             return self._same(kept, a)
         return None
 
-    def _log(self, kept: Value, a: Value) -> Value | None:
+    def _on_log(self, kept: Value, a: Value) -> Value | None:
         return a.args[0] if a.op == "exp" else None
 
-    def _exp(self, kept: Value, a: Value) -> Value | None:
+    def _on_exp(self, kept: Value, a: Value) -> Value | None:
         return a.args[0] if a.op == "log" else None
 
-    def _where(self, kept: Value, condition: Value, a: Value, b: Value) -> Value | None:
+    def _on_where(self, kept: Value, condition: Value, a: Value, b: Value) -> Value | None:
         known = truth(condition)
         if known is not None:
             return self._same(kept, a if known else b)
         return self._same(kept, a) if a is b else None
 
-    def _take(self, kept: Value, table: Value, index: Value) -> Value | None:
+    def _on_take(self, kept: Value, table: Value, index: Value) -> Value | None:
         """A table read at every one of its rows in turn needs no index: its rows are the lane."""
         lane = dict(index.attrs).get("plate") if index.op == "plate_index" else None
         if not isinstance(lane, Lane) or lane.size != table.shape[0] or lane in table.plates:
             return None
         return element(table, lane)
 
-    def _logical_not(self, kept: Value, a: Value) -> Value | None:
+    def _on_logical_not(self, kept: Value, a: Value) -> Value | None:
         known = truth(a)
         return None if known is None else self._same(kept, lift(not known))
 
-    def _logical_and(self, kept: Value, a: Value, b: Value) -> Value | None:
+    def _on_logical_and(self, kept: Value, a: Value, b: Value) -> Value | None:
         for one, other in ((a, b), (b, a)):
             known = truth(one)
             if known is not None:
                 return self._same(kept, other if known else one)
         return None
 
-    def _logical_or(self, kept: Value, a: Value, b: Value) -> Value | None:
+    def _on_logical_or(self, kept: Value, a: Value, b: Value) -> Value | None:
         for one, other in ((a, b), (b, a)):
             known = truth(one)
             if known is not None:

@@ -15,7 +15,7 @@ from scipy.special import logsumexp
 import ppl
 from ppl import dist, ops
 from ppl.backend.compiled import Compiled, get_backend
-from ppl.errors import StrategyError
+from ppl.errors import ModelError, StrategyError
 from ppl.inference import ELBO, IWELBO, NUTS, SVI, Adam, AutoDelta, AutoNormal, ImportanceSampling
 from ppl.inference.choose import choose
 from ppl.inference.exact import draw_exact
@@ -274,6 +274,21 @@ def test_minibatches_add_up_to_the_whole(backend: str):
     still = SVI(guide=guide, optimizer=Adam(1e-14), batch_size=5, progress=False)
     parts = still.start(model, get_backend(backend), 0, "float64").advance(4)
     assert parts.mean() == pytest.approx(whole[0], rel=1e-9)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_fit_knows_its_quality_and_refuses_what_needs_draws_of_all_sites(backend: str):
+    method = SVI(guide=AutoNormal(init=START), optimizer=Adam(0.05), steps=200, draws=100, progress=False)
+    fit = ppl.infer(mixture(20).observe(y=Y), method, backend=backend)
+    # The ratio is that of the summed density, which the guide approximates: the joint one would be far off.
+    assert fit.log_p is not None
+    assert fit.log_q is not None
+    assert np.std(fit.log_p - fit.log_q) < 2.0
+    assert set(fit.draws) == {"weight", "centre", "side"}
+    assert fit.khat is not None
+    assert fit.khat < 1.0
+    with pytest.raises(ModelError, match="the guide does not draw this site, which the fit summed out"):
+        fit.bound()
 
 
 def test_nuts_on_the_sum_is_the_mixture_written_by_hand():

@@ -144,6 +144,10 @@ def correlated_effects() -> ppl.Program:
     return models.correlated_effects(index, group, groups=int(group.max()) + 1).observe(y=progression)
 
 
+def survival_mixture() -> ppl.Program:
+    return models.survival_mixture(models.REMISSION_WEEKS, models.RELAPSED, models.TREATED)
+
+
 CASES: dict[str, Callable[[], ppl.Program]] = {
     function.__name__: function
     for function in (
@@ -164,6 +168,7 @@ CASES: dict[str, Callable[[], ppl.Program]] = {
         bayesian_mlp,
         partial_pooling,
         correlated_effects,
+        survival_mixture,
     )
 }
 
