@@ -46,7 +46,11 @@ def test_groups_are_drawn_with_their_probabilities() -> None:
     side = ppl.compile(survival_mixture(), "pyro", precision="float64")
     wide = {n: np.broadcast_to(v, (5000, *v.shape)) for n, v in VALUES.items()}
     drawn = draw_exact(side, wide, 5000, {}, seed=2)["group_of"]
-    assert_mean((drawn == 1).astype(float), np.exp(by_group()[:, 1] - logsumexp(by_group(), axis=1)))
+    wanted = np.exp(by_group()[:, 1] - logsumexp(by_group(), axis=1))
+    # The error of a mean is estimated from the draws, which takes some of each kind.
+    mixed = (wanted > 0.02) & (wanted < 0.98)
+    assert mixed.sum() > 30
+    assert_mean((drawn == 1).astype(float)[:, mixed], wanted[mixed])
 
 
 def test_treatment_prolongs_remission() -> None:
