@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -165,6 +165,17 @@ class Program(Verbs):
                 found.update(new)
                 stack += new
         return frozenset(found)
+
+    def with_needed(self, names: Collection[str]) -> set[str]:
+        """Names of statements, and of all that these need to be computed: carries of scans included."""
+        found: set[str] = set()
+        stack = list(names)
+        while stack:
+            name = stack.pop()
+            if name not in found and name in self.by_name:
+                found.add(name)
+                stack += _names_read(expressions(self.by_name[name]))
+        return found
 
     def descendants(self, name: str) -> frozenset[str]:
         """All statements that depend on a name, directly or not."""
