@@ -31,6 +31,10 @@ class Plate:
         return f"{self.name} ({self.size})"
 
 
+# What the lane of a site's values in the step before is called, behind the name of the site.
+BEFORE = " before"
+
+
 @dataclass(frozen=True)
 class Lane(Plate):
     """An axis of alternatives that are summed out: components of a mixture, values of a discrete site.
@@ -39,9 +43,22 @@ class Lane(Plate):
 
     Attributes:
         of: the plates of the site whose values it holds.
+        before: for a lane of the values that the site had in the step before, the plate of these steps.
+        reverse: whether the step before is the next element of that plate.
     """
 
     of: tuple[Plate, ...] = ()
+    before: Plate | None = None
+    reverse: bool = False
+
+    @property
+    def site(self) -> str:
+        """Name of the site whose values it holds."""
+        return self.name.removesuffix(BEFORE) if self.before else self.name
+
+    def earlier(self, time: Plate, reverse: bool) -> Lane:
+        """The lane of the values that the site had in the step before."""
+        return Lane(self.name + BEFORE, self.size, self.of, time, reverse)
 
 
 # The plates that are open while a model is traced, outermost first; None when no model is being traced. An operation
