@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from .distributions import Distribution
+from .missing import is_own_input
 from .statements import Carry, Deterministic, Factor, Network, Param, Sample, Statement
 from .values import Frozen, Plate, Value, walk
 
@@ -266,7 +267,7 @@ def fresh(stem: str, used: set[str]) -> str:
 
 def program_text(program: Program) -> str:
     """A program in the style of the user's source."""
-    arguments = [f"{i.name}: {i.dtype}{list(i.shape)}" for i in program.inputs if not i.name.startswith("do.")]
+    arguments = [f"{i.name}: {i.dtype}{list(i.shape)}" for i in program.inputs if not is_own_input(i.name)]
     arguments += [f"{name}={text}" for name, text in program.settings]
     rows: list[tuple[str, str]] = [(f"{program.name}({', '.join(arguments)})", "")]
     statements = _in_order(program.statements)
@@ -326,7 +327,10 @@ def statement_text(statement: Statement, printer: Expressions) -> str:
     """One statement as a line."""
     match statement:
         case Sample():
+            if statement.dist.family == "Imputed":
+                return f"{statement.name}: the {statement.plates[0].size} missing elements  [imputed]"
             notes = [n for n, on in (("observed", statement.observed), ("auxiliary", statement.auxiliary)) if on]
+            notes += [] if statement.missing is None else [str(statement.missing)]
             return f"{statement.name} ~ {distribution_text(statement.dist, printer)}" + "".join(
                 f"  [{n}]" for n in notes
             )

@@ -15,6 +15,7 @@ import numpy as np
 from ppl.errors import FormatError, Location, ModelError, UnknownNameError, nearest
 
 from .distributions import FAMILIES, Distribution
+from .missing import Missing
 from .networks import ForeignCall, ForeignModule, Layer, NetworkSpec
 from .statements import Carry, Deterministic, Factor, Input, Network, Param, PlateStatement, Sample, Statement
 from .supports import Support
@@ -122,6 +123,8 @@ class _Writer:
             case Sample():
                 row |= {"dist": self.distribution(s.dist), "observed": s.observed, "auxiliary": s.auxiliary}
                 row["names"] = list(s.names)
+                if s.missing is not None:
+                    row["missing"] = asdict(s.missing)
             case Deterministic():
                 row |= {"expression": self.value(s.expression), "intervened": s.intervened, "names": list(s.names)}
             case Factor():
@@ -251,7 +254,8 @@ class _Reader:
         match row["kind"]:
             case "Sample":
                 dist = self.distribution(row["dist"])
-                return Sample(*head, dist, row["observed"], row["auxiliary"], tuple(row["names"]))
+                missing = Missing(**row["missing"]) if "missing" in row else None
+                return Sample(*head, dist, row["observed"], row["auxiliary"], tuple(row["names"]), missing)
             case "Deterministic":
                 return Deterministic(*head, self.values[row["expression"]], row["intervened"], tuple(row["names"]))
             case "Factor":

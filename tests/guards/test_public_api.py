@@ -29,6 +29,7 @@ PUBLIC = [
     "param",
     "plate",
     "sample",
+    "scan",
     "simulate",
     "spec",
 ]
