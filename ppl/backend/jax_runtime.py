@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from .foreign import check_rows
-from .jax_foreign import call_external
+from .jax_foreign import map_elements
 from .jax_layers import attention, avg_pool, conv, conv_transpose, layer_norm, max_pool, recurrent
 
 
@@ -196,7 +196,6 @@ __all__ = [
     "attention",
     "avg_pool",
     "bernoulli_log_prob",
-    "call_external",
     "call_network",
     "clipped_sigmoid",
     "concat",
@@ -209,6 +208,7 @@ __all__ = [
     "gather",
     "layer_norm",
     "leaf_name",
+    "map_elements",
     "max_pool",
     "recurrent",
     "sample_beta",

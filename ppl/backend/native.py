@@ -25,6 +25,7 @@ from .emit import external_call
 from .families import Library, native_text
 from .layout import Layout, alignment, frame_of, index_text, merge, plate_positions
 from .lowering import Lowering, identifier, text_of
+from .module_text import module_text
 from .native_names import RESERVED, network_variables, variable_names
 from .native_networks import (
     equinox_network,
@@ -35,7 +36,8 @@ from .native_networks import (
     torch_network,
 )
 from .pieces import Piece
-from .spelling import ATOM, JAX, TORCH
+from .spelling import ATOM, NATIVE_JAX, TORCH
+from .stored import Stored
 
 BACKENDS = ("numpyro", "pyro")
 
@@ -45,24 +47,14 @@ class Dialect:
     """What differs between the two libraries in a native model, beyond the array library."""
 
     name: str
-    header: str
     constraints: str
     event_dim: bool
 
 
-_PYRO = Dialect(
-    "pyro",
-    "import pyro\nimport pyro.distributions as dist\nimport torch\n",
-    "dist.constraints",
-    True,
-)
-_NUMPYRO = Dialect(
-    "numpyro",
-    "import jax\nimport jax.numpy as jnp\nimport numpyro\nimport numpyro.distributions as dist\n",
-    "dist.constraints",
-    False,
-)
-DIALECTS = {"pyro": _PYRO, "numpyro": _NUMPYRO}
+DIALECTS = {
+    "pyro": Dialect("pyro", "dist.constraints", True),
+    "numpyro": Dialect("numpyro", "dist.constraints", False),
+}
 # A sample statement longer than this gets its parameters named; a parameter shorter than that stays where it is.
 LONGEST_LINE = 110
 LONGEST_PARAMETER = 20
@@ -101,14 +93,21 @@ def native_source(program: Program, backend: str, function: str | None = None) -
 
 
 class NativeEmitter:
-    """Emits one native model."""
+    """Emits one native model.
 
-    def __init__(self, program: Program, backend: Library) -> None:
+    Args:
+        program: a model or guide.
+        backend: whose model it becomes.
+        stored: where networks and parameters find their values; without it, the text says how they start.
+    """
+
+    def __init__(self, program: Program, backend: Library, stored: Stored | None = None) -> None:
         self.program = program
+        self.stored = stored
         self.dialect = DIALECTS[backend]
         self.backend: Library = backend
         self.positions = plate_positions(program)
-        self.spelling = TORCH if backend == "pyro" else JAX
+        self.spelling = TORCH if backend == "pyro" else NATIVE_JAX
         self.lines: list[str] = []
         self.depth = 1
         self.known: dict[str, Piece] = {}
@@ -149,38 +148,18 @@ class NativeEmitter:
             indent = "    " * (len(open_now) + 1)
             body += [indent + line for line in self.lowering.lines[start:]]
             body += [indent + line for line in text]
-        head = self.dialect.header
-        networks = [n.spec for n in program.networks.values() if not n.random]
-        text = "\n".join(body)
-        definitions = ""
-        if networks:
-            definitions = "\n\n".join(self._network_definition(spec) for spec in networks)
-        if self.backend == "numpyro":
-            if networks:
-                head += "from numpyro.contrib.module import eqx_module\n"
-            if "eqx." in definitions:
-                head = "import equinox as eqx\n" + head
-            if "jsp." in text + definitions:
-                head = head.replace("import numpyro\n", "import jax.scipy.special as jsp\nimport numpyro\n", 1)
-            if "jax." not in text.replace("jax.numpy", "") and not networks:
-                head = head.replace("import jax\n", "", 1)
-            if "jnp." not in text and not (networks and "jnp." in definitions):
-                head = head.replace("import jax.numpy as jnp\n", "", 1)
-        elif "F." in text + definitions:
-            head += "import torch.nn.functional as F\n"
-        if networks and "OrderedDict(" in definitions:
-            head = "from collections import OrderedDict\n\n" + head
-        if self.backend == "pyro" and "torch." not in text and not networks:
-            head = head.replace("import torch\n", "", 1)
-        library = "torch" if self.backend == "pyro" else "jax"
-        own = {"modules": "modules." in definitions, "runtime": "runtime." in text + definitions}
-        if any(own.values()):
-            head += "\n" + "".join(f"from ppl.backend import {library}_{n} as {n}\n" for n, used in own.items() if used)
-        parts = [head]
-        if networks:
-            parts.append("\n" + definitions + "\n")
-        parts.append(f"\n\ndef {function}({', '.join(arguments)}):\n{text}\n")
-        return "".join(parts)
+        networks = self._networks()
+        text = "\n".join([f"def {function}({', '.join(arguments)}):", *body])
+        return module_text(self.backend, [*networks, text], self.stored.imports if self.stored else ())
+
+    def _networks(self) -> list[str]:
+        """Definitions of the networks; then, where values are stored, the lines that read them."""
+        networks = [n for n in self.program.networks.values() if not n.random]
+        blocks = [self._network_definition(n.spec) for n in networks]
+        if self.stored is not None and (self.program.params or any(n.trained for n in networks)):
+            loads = [self.stored.network(self.network_variables[n.name], n.name) for n in networks if n.trained]
+            blocks.append("\n".join([self.stored.opening, *loads]))
+        return blocks
 
     def _plates(self, taken: set[str]) -> list[str]:
         """Lines that make the plates which are opened more than once: Pyro wants one object, entered again."""
@@ -305,6 +284,8 @@ class NativeEmitter:
         init = self._array_text(array) if array.ndim else repr(float(array))
         if self.backend == "pyro" and not array.ndim:
             init = f"torch.tensor({init})"
+        if self.stored is not None:
+            init = self.stored.parameter(statement.name)
         constraint = ""
         if statement.support.kind != "real":
             constraint = f", constraint={self._constraint(statement.support)}"
@@ -381,7 +362,7 @@ class NativeEmitter:
         layout = Layout(False, x.layout.frame, node.ndim)
         spec = self.program.networks[name].spec
         if spec.is_function:
-            return external_call(lowering, node, self.network_variables[name])
+            return external_call(lowering, node, spec, self.network_variables[name])
         if spec.foreign is None and not is_library_made(spec):
             given = [lowering.piece(a) for a in node.args]
             target = merge(Layout(False, a.layout.frame, 0) for a in given)
@@ -451,6 +432,8 @@ class NativeEmitter:
                     f"it was given no `{other}` {'function' if spec.is_function else 'factory'}",
                     f"Pass {other}=..., or use the other backend.",
                 )
+            if self.stored is not None:
+                return self.stored.own(name, spec, factory, self.program.networks[spec.name].location)
             own = "function" if spec.is_function else "module"
             return f"{name} = networks[{text_of(spec.name)}]  # your own {own}"
         if not is_library_made(spec):

@@ -18,6 +18,8 @@ RESERVED = frozenset(
     [
         *keyword.kwlist,
         "F",
+        "OrderedDict",
+        "Path",
         "dist",
         "eqx",
         "eqx_module",
@@ -27,6 +29,7 @@ RESERVED = frozenset(
         "model",
         "modules",
         "networks",
+        "np",
         "numpyro",
         "pyro",
         "runtime",

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .foreign import check_rows
-from .torch_foreign import call_external
+from .torch_foreign import map_elements
 from .torch_layers import attention, avg_pool, conv, conv_transpose, folded, layer_norm, max_pool, recurrent
 
 
@@ -181,7 +181,6 @@ __all__ = [
     "attention",
     "avg_pool",
     "bernoulli_log_prob",
-    "call_external",
     "call_network",
     "clipped_sigmoid",
     "concat",
@@ -190,6 +189,7 @@ __all__ = [
     "folded",
     "gather",
     "layer_norm",
+    "map_elements",
     "max_pool",
     "prod",
     "recurrent",
