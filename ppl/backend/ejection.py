@@ -86,7 +86,9 @@ def _docstring(program: Program, library: Library) -> str:
     for name, site in program.observed.items():
         shape = tuple(p.size for p in site.plates) + site.dist.event_shape
         kind = "float" if library == "pyro" and site.dist.family != "Categorical" else site.dist.dtype
-        rows.append((variables[name], f"{_described(kind, shape)}: data of site {name!r}, which is drawn if it is None"))
+        rows.append(
+            (variables[name], f"{_described(kind, shape)}: data of site {name!r}, which is drawn if it is None")
+        )
     width = max((len(name) for name, _ in rows), default=0)
     lines = "".join(f"    {name:<{width}}  {text}\n" for name, text in rows)
     arguments = f"\n\nArguments of `model`:\n{lines}" if rows else ""

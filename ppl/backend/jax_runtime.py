@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -125,6 +125,70 @@ def concat(parts: Sequence[Array], axis: int, rank: int) -> Array:
     return jnp.concatenate([jnp.broadcast_to(p, batch + p.shape[p.ndim - rank :]) for p in parts], axis=axis)
 
 
+def shift(init: Any, following: Array, axis: int, *, reverse: bool = False) -> Array:
+    """Values one step earlier along an axis of steps, the first of which gets `init`; all other axes broadcast."""
+    rest = slice(1, None) if reverse else slice(None, -1)
+    kept = following[(..., rest, *[slice(None)] * (-axis - 1))]
+    first = jnp.asarray(init, following.dtype)
+    wide = jnp.broadcast_shapes(
+        first.shape, (*following.shape[:axis], 1, *following.shape[following.ndim + axis + 1 :])
+    )
+    first = jnp.broadcast_to(first, wide)
+    kept = jnp.broadcast_to(kept, (*wide[:axis], kept.shape[axis], *wide[len(wide) + axis + 1 :]))
+    return jnp.concatenate([kept, first] if reverse else [first, kept], axis=axis)
+
+
+def step_keys(key: Array, length: int) -> Array:
+    """A key for each step of a scan."""
+    return jax.random.split(key, length)
+
+
+def scan(
+    step: Callable[..., Any],
+    init: tuple[Any, ...],
+    xs: tuple[Array, ...],
+    length: int,
+    shapes: tuple[tuple[int, ...], ...],
+    *,
+    reverse: bool = False,
+) -> tuple[Array, ...]:
+    """Repeat a step.
+
+    Args:
+        step: function of (carry, x) -> (next carry, results).
+        init: the first carry.
+        xs: arrays with the steps in front.
+        length: number of steps.
+        shapes: plates and event of each carry; leading axes come from what a step computes.
+        reverse: from the last step to the first.
+
+    Returns:
+        The results of all steps, these in front.
+    """
+    carry = tuple(_wide(jnp.asarray(c), s) for c, s in zip(init, shapes, strict=True))
+    first = tuple(x[0] for x in xs)
+    while True:
+        # What a step returns may have leading axes (draws, particles) that the start has not.
+        after, _ = jax.eval_shape(step, carry, first)
+        wide = tuple(
+            jnp.broadcast_to(c, jnp.broadcast_shapes(c.shape, a.shape)).astype(jnp.promote_types(c.dtype, a.dtype))
+            for c, a in zip(carry, after, strict=True)
+        )
+        if all(w.shape == c.shape and w.dtype == c.dtype for w, c in zip(wide, carry, strict=True)):
+            break
+        carry = wide
+
+    def body(carry: tuple[Array, ...], x: tuple[Array, ...]) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+        new, results = step(carry, x)
+        return tuple(jnp.broadcast_to(n, c.shape).astype(c.dtype) for n, c in zip(new, carry, strict=True)), results
+
+    return jax.lax.scan(body, carry, xs, length=length, reverse=reverse)[1]
+
+
+def _wide(x: Array, shape: tuple[int, ...]) -> Array:
+    return jnp.broadcast_to(x, jnp.broadcast_shapes(x.shape, shape))
+
+
 def call_network(
     module: Any, params: dict[str, Array], name: str, x: Array, rank: int, shape: tuple[int, ...]
 ) -> Array:
@@ -217,8 +281,11 @@ __all__ = [
     "sample_gamma",
     "sample_multinomial",
     "sample_poisson",
+    "scan",
     "segment_sum",
+    "shift",
     "solve",
     "solve_triangular",
+    "step_keys",
     "take_along",
 ]

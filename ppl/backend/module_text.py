@@ -34,6 +34,7 @@ IMPORTS: dict[Library, dict[str, str]] = {
         "jnp": "import jax.numpy as jnp",
         "jsp": "import jax.scipy.special as jsp",
         "numpyro": "import numpyro",
+        "scan": "from numpyro.contrib.control_flow import scan",
     },
 }
 COMMON = {
@@ -147,14 +148,14 @@ def module_text(library: Library, blocks: Sequence[str], imports: Iterable[str] 
     calls = [n for n in ast.walk(tree) if isinstance(n, ast.Attribute) and _owner(n) in HELPERS]
     wanted = sorted({(f"{ARRAY_LIBRARY[library]}_{_owner(n)}", n.attr) for n in calls})
     definitions, lines = helpers_for(wanted)
-    # A variable of the model may have a helper's name; it was there first.
-    taken = _bound(tree)
+    known = {**COMMON, **IMPORTS[library]}
+    used = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}
+    lines |= {known[name] for name in used if name in known} | set(imports)
+    # A variable of the model may have a helper's name, or something that is imported; these were there first.
+    taken = _bound(tree) | used & set(known)
     names = {d.name: f"_{d.name}" if d.name in taken else d.name for d in definitions}
     body = _replaced(body, [(n, names[n.attr]) for n in calls])
     helpers = [_renamed(d.text, {k: v for k, v in names.items() if k != v}) for d in definitions]
-    used = {n.id for n in ast.walk(ast.parse(body)) if isinstance(n, ast.Name)}
-    known = {**COMMON, **IMPORTS[library]}
-    lines |= {known[name] for name in used if name in known} | set(imports)
     return joined([import_text(lines), *helpers, body]) + "\n"
 
 
@@ -180,7 +181,8 @@ def joined(blocks: Iterable[str]) -> str:
     """Blocks with the blank lines between them that Python's readers expect."""
     out = ""
     for block in filter(None, blocks):
-        wide = block.lstrip("#").startswith(("def ", "class ", "@")) or out.rsplit("\n", 1)[-1].startswith(" ")
+        code = next(line for line in block.split("\n") if not line.startswith("#"))
+        wide = code.startswith(("def ", "class ", "@")) or out.rsplit("\n", 1)[-1].startswith(" ")
         out += ("\n\n\n" if wide else "\n\n") * bool(out) + block
     return out
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,13 +16,12 @@ from ppl.program.printing import fresh
 from ppl.program.program import Program, expressions
 from ppl.program.statements import Deterministic, Factor, Network, Param, Sample, Statement
 from ppl.program.supports import Support
-from ppl.program.values import Plate, Value, reference, walk
-from ppl.transforms.density import Resolver
+from ppl.program.values import Plate, Value, walk
 
 from .constraints import constraint_name
 from .emit import external_call
 from .families import Library, native_text
-from .layout import Layout, alignment, frame_of, index_text, merge, plate_positions
+from .layout import Layout, alignment, frame_of, index_text, merge
 from .lowering import Lowering, identifier, text_of
 from .module_text import module_text
 from .native_names import RESERVED, network_variables, variable_names
@@ -35,7 +33,10 @@ from .native_networks import (
     mapped_axes,
     torch_network,
 )
+from .native_resolver import NativeResolver
+from .native_scans import ScanWriter, step_name
 from .pieces import Piece
+from .scan_groups import groups, native_positions
 from .spelling import ATOM, NATIVE_JAX, TORCH
 from .stored import Stored
 
@@ -106,7 +107,7 @@ class NativeEmitter:
         self.stored = stored
         self.dialect = DIALECTS[backend]
         self.backend: Library = backend
-        self.positions = plate_positions(program)
+        self.positions = native_positions(program)
         self.spelling = TORCH if backend == "pyro" else NATIVE_JAX
         self.lines: list[str] = []
         self.depth = 1
@@ -115,6 +116,8 @@ class NativeEmitter:
         self.plate_variables: dict[str, str] = {}
         self.variables = variable_names(program)
         self.network_variables = network_variables(program)
+        # In the step of a loop, the variable that counts the steps.
+        self.step = ""
 
     # --- the whole text --------------------------------------------------------------------------------------------
 
@@ -134,20 +137,27 @@ class NativeEmitter:
             taken=set(taken),
             inline_arrays=self._array_text,
         )
-        self.resolver = _NativeResolver(program, {})
+        self.resolver = NativeResolver(program, {})
         self.resolver.real = {n for n, s in program.sites.items() if self._drawn_as_real(s)}
         roots = self._resolve_all()
         self.lowering.plan([v for values in roots.values() for v in values[1]])
         open_now: tuple[Plate, ...] = ()
         body: list[str] = self._plates(self.lowering.taken)
-        for statement in program.statements:
-            body += self._enter(open_now, statement.plates)
-            open_now = statement.plates
-            start = len(self.lowering.lines)
-            text = self._statement(statement, roots[statement.name][0])
-            indent = "    " * (len(open_now) + 1)
-            body += [indent + line for line in self.lowering.lines[start:]]
-            body += [indent + line for line in text]
+        for carries, members in groups(program):
+            if carries:
+                first = [m for m in members if isinstance(m, Network)]
+                body += ["    " + line for m in first for line in self.statement(m, None)]
+                body += ScanWriter(self, carries, members, roots).lines()
+                open_now = ()
+                continue
+            for statement in members:
+                body += self.enter(open_now, statement.plates)
+                open_now = statement.plates
+                start = len(self.lowering.lines)
+                text = self.statement(statement, roots[statement.name][0])
+                indent = "    " * (len(open_now) + 1)
+                body += [indent + line for line in self.lowering.lines[start:]]
+                body += [indent + line for line in text]
         networks = self._networks()
         text = "\n".join([f"def {function}({', '.join(arguments)}):", *body])
         return module_text(self.backend, [*networks, text], self.stored.imports if self.stored else ())
@@ -166,11 +176,16 @@ class NativeEmitter:
         opened: Counter[str] = Counter()
         sizes: dict[str, int] = {}
         open_now: tuple[Plate, ...] = ()
-        for statement in self.program.statements:
-            for plate in statement.plates[_shared(open_now, statement.plates) :]:
-                opened[plate.name] += 1
-                sizes[plate.name] = plate.size
-            open_now = statement.plates
+        for carries, members in groups(self.program):
+            time = carries[0].time if carries else None
+            open_now = () if carries else open_now
+            for statement in members:
+                plates = tuple(p for p in statement.plates if p != time)
+                for plate in plates[_shared(open_now, plates) :]:
+                    # A loop opens its plates at each step.
+                    opened[plate.name] += 2 if carries and self.backend == "pyro" else 1
+                    sizes[plate.name] = plate.size
+                open_now = () if carries else plates
         lines = []
         for name, count in opened.items():
             if count > 1:
@@ -181,7 +196,7 @@ class NativeEmitter:
     def _plate(self, name: str, size: int) -> str:
         return f"{self.backend}.plate({text_of(name)}, {size}, dim=-{self.positions[name]})"
 
-    def _enter(self, open_now: tuple[Plate, ...], plates: tuple[Plate, ...]) -> list[str]:
+    def enter(self, open_now: tuple[Plate, ...], plates: tuple[Plate, ...]) -> list[str]:
         lines = []
         for depth in range(_shared(open_now, plates), len(plates)):
             plate = plates[depth]
@@ -206,24 +221,21 @@ class NativeEmitter:
 
     # --- statements -----------------------------------------------------------------------------------------------
 
-    def _statement(self, statement: Statement, body: Any) -> list[str]:
+    def statement(self, statement: Statement, body: Any) -> list[str]:
         name = statement.name
         variable = self.variables[name]
         library = self.backend
         match statement:
             case Sample():
                 frame = frame_of(statement.plates, self.positions)
-                obs = ""
-                if statement.observed:
-                    shape = index_text(
-                        [("None" if p is None else ":") for p in frame] + [":"] * len(statement.dist.event_shape)
-                    )
-                    obs = f", obs={variable}{shape}"
+                obs = self._observed(statement, frame) if statement.observed else ""
                 auxiliary = ', infer={"is_auxiliary": True}' if statement.auxiliary else ""
-                call = f"{library}.sample({text_of(name)}, {self._distribution(body, frame)}{obs}{auxiliary})"
+                call = f"{library}.sample({self._site_name(name)}, {self._distribution(body, frame)}{obs}{auxiliary})"
                 if len(call) > LONGEST_LINE:
                     self._name_parameters(body)
-                    call = f"{library}.sample({text_of(name)}, {self._distribution(body, frame)}{obs}{auxiliary})"
+                    call = (
+                        f"{library}.sample({self._site_name(name)}, {self._distribution(body, frame)}{obs}{auxiliary})"
+                    )
                 piece = Piece(variable, ATOM + 1, Layout(False, frame, len(statement.dist.event_shape)))
                 if self._drawn_as_real(statement):
                     # As indices they have to be integers.
@@ -244,13 +256,13 @@ class NativeEmitter:
                     aligned = self.lowering.aligned(piece, Layout(False, frame, body.ndim))
                     text = f"{self.spelling.module}.broadcast_to({text if piece.number else aligned.text}, {full})"
                 event = f", event_dim={body.ndim}" if self.dialect.event_dim else ""
-                return [f"{variable} = {library}.deterministic({text_of(name)}, {text}{event})"]
+                return [f"{variable} = {library}.deterministic({self._site_name(name)}, {text}{event})"]
             case Factor():
                 piece = self.lowering.piece(body)
                 text = piece.text
                 if piece.number:
                     text = f"torch.tensor({text})" if self.backend == "pyro" else f"jnp.asarray({text})"
-                return [f"{library}.factor({text_of(name)}, {text})"]
+                return [f"{library}.factor({self._site_name(name)}, {text})"]
             case Param():
                 return self._param(statement, variable)
             case Network():
@@ -260,6 +272,21 @@ class NativeEmitter:
                     return [f"{variable} = pyro.module({text_of(name)}, {self.network_variables[name]})"]
                 return [f"{variable} = eqx_module({text_of(name)}, {self.network_variables[name]})"]
         raise TypeError(type(statement).__name__)
+
+    def _observed(self, site: Sample, frame: tuple[Plate | None, ...]) -> str:
+        """The `obs` argument of an observed site."""
+        variable = self.variables[site.name]
+        shape = index_text([("None" if p is None else ":") for p in frame] + [":"] * len(site.dist.event_shape))
+        if not self.step:
+            return f", obs={variable}{shape}"
+        declared = self.program.sites[site.name].plates
+        place = [self.step if p not in site.plates else ":" for p in declared]
+        while place[-1] == ":":
+            place.pop()
+        return f", obs=None if {variable} is None else {variable}[{', '.join(place)}]{shape}"
+
+    def _site_name(self, name: str) -> str:
+        return step_name(name, self.step) if self.step else text_of(name)
 
     def _name_parameters(self, dist: Distribution) -> None:
         """Give the longer parameters of a distribution lines of their own."""
@@ -449,26 +476,3 @@ def _shared(one: tuple[Plate, ...], two: tuple[Plate, ...]) -> int:
     while depth < min(len(one), len(two)) and one[depth] == two[depth]:
         depth += 1
     return depth
-
-
-class _NativeResolver(Resolver):
-    """Spells out networks with random weights; all other names stay names.
-
-    Attributes:
-        real: discrete sites that the library draws as real numbers; where they are used as such, they stay that.
-    """
-
-    real: AbstractSet[str] = frozenset()
-
-    def _node(self, node: Value) -> Value:
-        if node.op == "site":
-            return node
-        if node.op == "astype" and node.args[0].op == "site" and node.dtype == "float":
-            leaf = node.args[0]
-            if leaf.attr("name") in self.real:
-                return reference("site", leaf.attr("name"), leaf.plates, leaf.shape, "float", cast=True)
-            return node
-        if node.op == "network" and not self.program.networks[node.attr("name")].random:
-            args = tuple(self._done[id(a)] for a in node.args)
-            return Value("network", args, node.attrs, node.plates, node.shape, node.dtype, node.hint)
-        return super()._node(node)

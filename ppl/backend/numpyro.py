@@ -162,7 +162,7 @@ class NumPyroBackend:
             model = self.native(program, source, precision, params)
             given = {
                 k: self.array(v, program.sites[k].dist.dtype, precision)
-                for k, v in native_values(program, values).items()
+                for k, v in native_values(program, values, stacked=True).items()
             }
             given |= {k: jnp.asarray(v, dtype=precision) for k, v in params.items() if k in program.params}
 

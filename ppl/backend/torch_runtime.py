@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -96,6 +96,61 @@ def concat(parts: Sequence[Tensor], axis: int, rank: int) -> Tensor:
     """Join along an event axis parts whose batch axes broadcast."""
     batch = torch.broadcast_shapes(*(p.shape[: p.ndim - rank] for p in parts))
     return torch.cat([p.expand(*batch, *p.shape[p.ndim - rank :]) for p in parts], dim=axis)
+
+
+def shift(init: Any, following: Tensor, axis: int, *, reverse: bool = False) -> Tensor:
+    """Values one step earlier along an axis of steps, the first of which gets `init`; all other axes broadcast."""
+    length = following.shape[axis]
+    kept = following.narrow(axis, 1 if reverse else 0, length - 1)
+    first = torch.as_tensor(init, dtype=following.dtype, device=following.device)
+    one = following.narrow(axis, 0, 1)
+    if first.shape != one.shape:
+        wide = torch.broadcast_shapes(first.shape, one.shape)
+        first = first.expand(wide)
+        kept = kept.expand(*wide[:axis], length - 1, *wide[len(wide) + axis + 1 :])
+    return torch.cat([kept, first] if reverse else [first, kept], dim=axis)
+
+
+def step_keys(key: torch.Generator, length: int) -> list[torch.Generator]:
+    """A generator for each step of a scan: the same one, which goes on."""
+    return [key] * length
+
+
+def scan(
+    step: Callable[..., Any],
+    init: tuple[Any, ...],
+    xs: tuple[Any, ...],
+    length: int,
+    shapes: tuple[tuple[int, ...], ...],
+    *,
+    reverse: bool = False,
+) -> tuple[Tensor, ...]:
+    """Repeat a step.
+
+    Args:
+        step: function of (carry, x) -> (next carry, results).
+        init: the first carry.
+        xs: arrays with the steps in front.
+        length: number of steps.
+        shapes: plates and event of each carry; leading axes come from what a step computes.
+        reverse: from the last step to the first.
+
+    Returns:
+        The results of all steps, these in front.
+    """
+    carry = tuple(
+        c.expand(torch.broadcast_shapes(c.shape, s)) for c, s in zip(map(torch.as_tensor, init), shapes, strict=True)
+    )
+    steps = [x if isinstance(x, list) else x.unbind(0) for x in xs]
+    order = range(length - 1, -1, -1) if reverse else range(length)
+    rows: list[tuple[Tensor, ...]] = []
+    for i in order:
+        carry, results = step(carry, tuple(x[i] for x in steps))
+        rows.append(results)
+    if reverse:
+        rows.reverse()
+    # The first step may lack leading axes (draws, particles) that the carry has from then on.
+    return tuple(torch.stack(torch.broadcast_tensors(*column)) for column in zip(*rows, strict=True))
 
 
 def call_network(
@@ -199,6 +254,9 @@ __all__ = [
     "sample_gamma",
     "sample_multinomial",
     "sample_poisson",
+    "scan",
     "segment_sum",
+    "shift",
+    "step_keys",
     "take_along",
 ]

@@ -7,7 +7,7 @@ numerical is stored except in constants.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
@@ -379,8 +379,15 @@ def is_constant(value: Value, number: float | None = None) -> bool:
     return number is None or value.attrs[0][1] == number
 
 
-def walk(roots: tuple[Value, ...] | list[Value]) -> list[Value]:
-    """All nodes that the roots depend on, operands before the operations that use them, each once."""
+def walk(
+    roots: tuple[Value, ...] | list[Value], operands: Callable[[Value], Sequence[Value]] | None = None
+) -> list[Value]:
+    """All nodes that the roots depend on, operands before the operations that use them, each once.
+
+    Args:
+        roots: where to start.
+        operands: which nodes come before a node, if not all of its operands do.
+    """
     order: list[Value] = []
     seen: set[int] = set()
     stack: list[tuple[Value, bool]] = [(root, False) for root in reversed(roots)]
@@ -391,7 +398,8 @@ def walk(roots: tuple[Value, ...] | list[Value]) -> list[Value]:
         elif id(node) not in seen:
             seen.add(id(node))
             stack.append((node, True))
-            stack.extend((arg, False) for arg in reversed(node.args) if id(arg) not in seen)
+            before = node.args if operands is None else operands(node)
+            stack.extend((arg, False) for arg in reversed(before) if id(arg) not in seen)
     return order
 
 

@@ -15,6 +15,7 @@ from ppl.program.statements import Deterministic, Factor, Sample, Statement
 from ppl.program.values import DType, Lane, Plate, Shape, Value, lift, reference, walk
 
 from .exact import Term, eliminate, lane_of, refuse_leaving
+from .recurrence import Carries, Handed, scanned, shift, step_keys
 
 
 @dataclass(frozen=True)
@@ -107,13 +108,35 @@ class Resolver:
         args = tuple(self._done[id(a)] for a in node.args)
         if all(a is b for a, b in zip(args, node.args, strict=True)):
             return node
+        return self.rebuilt(node, args)
+
+    def rebuilt(self, node: Value, args: tuple[Value, ...]) -> Value:
+        """A node with other operands, over the plates that these vary over."""
         if node.op == "leave":
             return self._leave(node, args[0])
+        if node.op == "scan":
+            return Value(node.op, args, node.attrs, (), (), node.dtype, node.hint)
+        if node.op == "scanned":
+            return scanned(args[0], node.attr("at"))
+        if node.op == "step_keys":
+            return step_keys(args[0], node.attr("plate"))
+        if node.op == "shift":
+            return shift(args[0], args[1], node.attr("plate"), node.attr("reverse"), "".join(node.hint[:1]))
         # What replaces a site may vary over fewer plates than the site did (a constant set by `do`, for example).
         plates = merge_plates(args)
         if node.op == "element" and node.attr("plate") not in plates:
             plates = (*plates, node.attr("plate"))
         return Value(node.op, args, node.attrs, plates, node.shape, node.dtype, node.hint)
+
+    def carries(self) -> Carries | None:
+        """What replaces the names of carries, once every statement has been resolved; None where there are none."""
+        if not self.program.carries:
+            return None
+        handed: dict[str, Handed] = {}
+        for name, carry in self.program.carries.items():
+            self.statement = name
+            handed[name] = Handed(carry, self.value(carry.init), self.value(carry.following))
+        return Carries(self.program.name, handed, self.values.values(), self.rebuilt)
 
     def _leave(self, node: Value, body: Value) -> Value:
         for lane in body.plates:
@@ -226,6 +249,11 @@ def log_density(
                 resolver.failed[name] = error
         elif isinstance(statement, Factor):
             terms[name] = resolver.value(statement.expression)
+    close = resolver.carries()
+    if close is not None:
+        terms = {n: close(t) for n, t in terms.items()}
+        dists = {n: d.substitute(close) for n, d in dists.items()}
+        resolver.values = {n: close(v) for n, v in resolver.values.items()}
     plates = {name: program.by_name[name].plates for name in terms}
     parts = {name: (name,) for name in terms}
     if lanes:
@@ -303,4 +331,9 @@ def simulator(
             resolver.values[name] = _named(value, statement)
         elif isinstance(statement, Deterministic):
             resolver.values[statement.name] = given.get(statement.name, resolver.value(statement.expression))
+    close = resolver.carries()
+    if close is not None:
+        resolver.values = {n: close(v) for n, v in resolver.values.items()}
+        log_probs = {n: close(v) for n, v in log_probs.items()}
+        dists = {n: d.substitute(close) for n, d in dists.items()}
     return Simulator(resolver.values, log_probs, tuple(noise), dists)
