@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from .foreign import check_rows
-from .jax_foreign import call_external
+from .jax_foreign import map_elements
 from .jax_layers import attention, avg_pool, conv, conv_transpose, layer_norm, max_pool, recurrent
 
 
@@ -131,7 +131,9 @@ def shift(init: Any, following: Array, axis: int, *, reverse: bool = False) -> A
     rest = slice(1, None) if reverse else slice(None, -1)
     kept = following[(..., rest, *[slice(None)] * (-axis - 1))]
     first = jnp.asarray(init, following.dtype)
-    wide = jnp.broadcast_shapes(first.shape, (*following.shape[:axis], 1, *following.shape[following.ndim + axis + 1 :]))
+    wide = jnp.broadcast_shapes(
+        first.shape, (*following.shape[:axis], 1, *following.shape[following.ndim + axis + 1 :])
+    )
     first = jnp.broadcast_to(first, wide)
     kept = jnp.broadcast_to(kept, (*wide[:axis], kept.shape[axis], *wide[len(wide) + axis + 1 :]))
     return jnp.concatenate([kept, first] if reverse else [first, kept], axis=axis)
@@ -313,7 +315,6 @@ __all__ = [
     "attention",
     "avg_pool",
     "bernoulli_log_prob",
-    "call_external",
     "call_network",
     "chain",
     "clipped_sigmoid",
@@ -327,6 +328,7 @@ __all__ = [
     "gather",
     "layer_norm",
     "leaf_name",
+    "map_elements",
     "max_pool",
     "recurrent",
     "sample_beta",

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .foreign import check_rows
-from .torch_foreign import call_external
+from .torch_foreign import map_elements
 from .torch_layers import attention, avg_pool, conv, conv_transpose, folded, layer_norm, max_pool, recurrent
 
 
@@ -304,7 +304,6 @@ __all__ = [
     "attention",
     "avg_pool",
     "bernoulli_log_prob",
-    "call_external",
     "call_network",
     "chain",
     "clipped_sigmoid",
@@ -314,6 +313,7 @@ __all__ = [
     "folded",
     "gather",
     "layer_norm",
+    "map_elements",
     "max_pool",
     "prod",
     "recurrent",

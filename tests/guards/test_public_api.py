@@ -18,6 +18,7 @@ PUBLIC = [
     "compile",
     "deterministic",
     "dist",
+    "eject",
     "errors",
     "external",
     "factor",
