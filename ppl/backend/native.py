@@ -210,7 +210,7 @@ class NativeEmitter:
         out: dict[str, tuple[Any, list[Value]]] = {}
         for s in self.program.statements:
             if isinstance(s, Sample):
-                dist = self.resolver.distribution(s.dist)
+                dist = self.resolver.distribution(s.dist).spelled()
                 out[s.name] = (dist, list(dist.values()))
             elif isinstance(s, (Deterministic, Factor)):
                 value = self.resolver.value(s.expression)

@@ -32,6 +32,12 @@ def clipped_sigmoid(x: Tensor) -> Tensor:
     return torch.sigmoid(x).clamp(limits.tiny, 1.0 - limits.eps)
 
 
+def cholesky(x: Tensor) -> Tensor:
+    """Lower Cholesky factors; NaN where a matrix is not positive definite, as in JAX."""
+    factor, info = torch.linalg.cholesky_ex(x)
+    return torch.where(info[..., None, None] == 0, factor, torch.nan)
+
+
 def prod(x: Tensor, axes: Sequence[int], *, keepdim: bool = False) -> Tensor:
     """Product over several negative axes."""
     for axis in axes:
@@ -306,6 +312,7 @@ __all__ = [
     "bernoulli_log_prob",
     "call_network",
     "chain",
+    "cholesky",
     "clipped_sigmoid",
     "concat",
     "conv",

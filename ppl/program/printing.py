@@ -167,6 +167,10 @@ def distribution_text(dist: Distribution, printer: Expressions | None = None) ->
         positional = index < dist.positional and name not in ("probs", "logits")
         parts.append(show.text(value) if positional else f"{name}={show.text(value)}")
     for name, item in dist.static.items():
+        if hasattr(item, "text"):
+            # A kernel comes first, and shows its values as the program calls them.
+            parts.insert(0, item.text(show.text))
+            continue
         # Several things in one setting are arguments of their own, as in Transformed(base, first, second).
         several = cast("tuple[Any, ...]", item) if isinstance(item, tuple) else None
         parts += [f"{name}={item}"] if several is None else [str(i) for i in several]

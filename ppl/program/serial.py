@@ -14,7 +14,7 @@ import numpy as np
 
 from ppl.errors import FormatError, Location, ModelError, UnknownNameError, nearest
 
-from .distributions import FAMILIES, Distribution
+from .distributions import FAMILIES, KERNELS, Distribution
 from .missing import Missing
 from .networks import ForeignCall, ForeignModule, Layer, NetworkSpec
 from .statements import Carry, Deterministic, Factor, Input, Network, Param, PlateStatement, Sample, Statement
@@ -78,7 +78,7 @@ class _Writer:
             return {"float": repr(item)}
         parts = getattr(item, "to_parts", None)
         if parts is not None:
-            return {"bijection": {k: self.attribute(v) for k, v in parts().items()}}
+            return {getattr(item, "tag", "bijection"): {k: self.attribute(v) for k, v in parts().items()}}
         if isinstance(item, dict):
             return {"dict": {k: self.attribute(v) for k, v in item.items()}}
         return item
@@ -216,6 +216,9 @@ class _Reader:
 
                 parts = {k: self.attribute(v) for k, v in body.items()}
                 return BIJECTIONS[parts["kind"]].from_parts(parts)
+            case "kernel":
+                parts = {k: self.attribute(v) for k, v in body.items()}
+                return KERNELS[parts["kind"]].from_parts(parts)
         raise FormatError(f"unknown attribute kind {kind!r} in a program file.")
 
     def support(self, row: Any) -> Support:
