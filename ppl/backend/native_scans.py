@@ -49,6 +49,14 @@ class ScanWriter:
         self.own = {m.name for m in self.members}
         self.sliced: dict[str, tuple[Value, Piece]] = {}
         for m in members:
+            if isinstance(m, Sample) and m.missing is not None and m.missing.how == "imputed":
+                raise UnsupportedByBackend(
+                    emitter.backend,
+                    "a scan with imputed data as a native model",
+                    "its steps take data or nothing",
+                    "Use the inference of ppl, which has no such limit.",
+                    site=m.name,
+                )
             if isinstance(m, (Carry, Param)):
                 what = "a scan inside the step of a scan" if isinstance(m, Carry) else f"parameter {m.name!r} of each step"
                 raise UnsupportedByBackend(

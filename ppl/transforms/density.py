@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from ppl.errors import StrategyError
 from ppl.language.dist.imputed import Imputed
 from ppl.program.distributions import Distribution
-from ppl.program.missing import completed, gathered, known_elements, missing_site
+from ppl.program.missing import completed, gathered, held, known_elements, missing_site
 from ppl.program.networks import Weight, apply_network
 from ppl.program.ops import apply, chain, leave, merge_plates, plate_sum
 from ppl.program.program import Program
@@ -371,10 +371,9 @@ def simulator(
                 value = dist.draw(source)
             resolver.values[name] = _named(value, statement)
             if imputed and free not in given:
-                drawn = gathered(statement, resolver.values[name])
-                resolver.values[free] = drawn
+                resolver.values[free] = gathered(statement, resolver.values[name])
                 if name in given:
-                    resolver.values[name] = completed(statement, given[name], drawn)
+                    resolver.values[name] = held(statement, given[name], resolver.values[name])
         elif isinstance(statement, Deterministic):
             resolver.values[statement.name] = given.get(statement.name, resolver.value(statement.expression))
     close = resolver.carries()

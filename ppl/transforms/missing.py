@@ -15,11 +15,11 @@ import numpy as np
 
 from ppl.errors import DataError
 from ppl.language.dist.imputed import Imputed
-from ppl.program.missing import Missing, is_own_input, known_factor, mask_shape, missing_site, own_input
+from ppl.program.missing import Missing, is_own_input, known_factor, mask_shape, missing_plate, missing_site, own_input
 from ppl.program.ops import apply
 from ppl.program.program import Program
 from ppl.program.statements import Factor, Input, Sample, Statement
-from ppl.program.values import Plate, dtype_kind
+from ppl.program.values import dtype_kind
 
 from .exact import finite_values
 
@@ -130,9 +130,9 @@ def _imputed(
         missing = replace(missing, count=int((~mask).sum()), total=int(mask.size), numbers=True)
         inputs[0] = Input(f"known.{site.name}", mask.shape, "bool")
         data[f"known.{site.name}"] = mask
-    plate = Plate(missing_site(site.name), missing.count)
+    plate = missing_plate(site.name, missing.count)
     family = Imputed(kind, tuple(b.attr("value") for b in support.bounds), core, site.dist.dtype)
-    free = Sample(plate.name, (plate,), site.location, family)
+    free = Sample(missing_site(site.name), (plate,), site.location, family)
     slot = np.zeros(mask.shape, dtype=np.int64)
     slot[~mask] = np.arange(missing.count)
     inputs += [Input(f"slot.{site.name}", mask.shape, "int"), Input(f"at.{site.name}", (missing.count,), "int")]
@@ -151,7 +151,7 @@ def forget(program: Program, names: set[str]) -> Program:
         for s in program.statements
         if s.name not in gone
     )
-    plates = tuple(p for p in program.plates if p.name not in gone)
+    plates = tuple(p for p in program.plates if p.name not in {missing_plate(n, 1).name for n in names})
     data = {k: v for k, v in program.data.items() if not _belongs(k, names)}
     return replace(program, inputs=inputs, statements=statements, plates=plates, data=data)
 
