@@ -11,8 +11,8 @@ import numpy as np
 from ppl.errors import UnknownNameError, UnsupportedByBackend, nearest, user_location
 from ppl.language.dist.imputed import Imputed
 from ppl.program.distributions import Distribution
-from ppl.program.networks import NetworkSpec
 from ppl.program.missing import completed, missing_site
+from ppl.program.networks import NetworkSpec
 from ppl.program.ops import to_float
 from ppl.program.printing import fresh
 from ppl.program.program import Program, expressions

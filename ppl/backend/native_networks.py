@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from ppl.errors import UnsupportedByBackend
 from ppl.program.networks import ACTIVATIONS, Layer, NetworkSpec, Weight, apply_layer, apply_network
 from ppl.program.simplify import simplify

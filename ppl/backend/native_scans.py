@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ppl.errors import UnsupportedByBackend
 from ppl.program.program import expressions
 from ppl.program.statements import Carry, Network, Param, Sample, Statement
-from ppl.program.values import Plate, Value, rewrite, walk
+from ppl.program.values import Plate, Value, rewrite
 
 from .layout import Layout, frame_of, index_text
 from .lowering import text_of
@@ -58,7 +58,9 @@ class ScanWriter:
                     site=m.name,
                 )
             if isinstance(m, (Carry, Param)):
-                what = "a scan inside the step of a scan" if isinstance(m, Carry) else f"parameter {m.name!r} of each step"
+                what = (
+                    "a scan inside the step of a scan" if isinstance(m, Carry) else f"parameter {m.name!r} of each step"
+                )
                 raise UnsupportedByBackend(
                     emitter.backend,
                     f"{what} as a native model",
@@ -373,5 +375,3 @@ def step_name(name: str, step: str) -> str:
     """The text of a site's name in one step of a loop; `native_names.step_name` gives the names themselves."""
     inner = text_of(name)[1:-1].replace("{", "{{").replace("}", "}}")
     return f'f"{inner}_{{{step}}}"'
-
-

@@ -289,8 +289,7 @@ def program_text(program: Program) -> str:
         for depth in range(keep, len(plates)):
             rows.append(
                 (
-                    "    " * (depth + 1)
-                    + _plate_line(plates[depth], aliases, printer, program.carries.values()),
+                    "    " * (depth + 1) + _plate_line(plates[depth], aliases, printer, program.carries.values()),
                     _at(aliases[plates[depth]]),
                 )
             )
@@ -309,9 +308,7 @@ def _at(item: Any) -> str:
     return f"# {os.path.basename(item.location.file)}:{item.location.line}" if item.location else ""
 
 
-def _plate_line(
-    plate: Plate, aliases: dict[Plate, Any], printer: Expressions, carries: Collection[Carry] = ()
-) -> str:
+def _plate_line(plate: Plate, aliases: dict[Plate, Any], printer: Expressions, carries: Collection[Carry] = ()) -> str:
     statement = aliases[plate]
     if statement.ordered:
         sources = ", ".join(printer.text(s) for s in statement.sources)

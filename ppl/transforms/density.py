@@ -311,6 +311,29 @@ def _named(value: Value, statement: Statement) -> Value:
 
 
 @dataclass(frozen=True)
+class Continued:
+    """The steps of a scan that are known, when all its steps are simulated.
+
+    Attributes:
+        plate: the plate of the steps.
+        count: how many steps are known, from the first one on.
+        anew: sites whose known values feed later steps, while what is reported of them are new draws at all steps.
+    """
+
+    plate: Plate
+    count: int
+    anew: frozenset[str] = frozenset()
+
+    def combined(self, known: Value, drawn: Value) -> Value:
+        """Known values at the known steps, draws at all others."""
+        index = Value("plate_index", (), (("plate", self.plate),), (self.plate,), (), "int")
+        early = apply("less", index, self.count)
+        if drawn.shape:
+            early = apply("reshape", early, shape=(1,) * drawn.ndim)
+        return apply("where", early, known, drawn)
+
+
+@dataclass(frozen=True)
 class Simulator:
     """The draws of a program as expressions.
 
@@ -334,6 +357,7 @@ def simulator(
     params: Mapping[str, Value] | None = None,
     lead: bool = True,
     densities: bool = False,
+    continued: Continued | None = None,
 ) -> Simulator:
     """Draw every site that is not given, in order.
 
@@ -343,12 +367,14 @@ def simulator(
         params: expressions for parameters that are replaced.
         lead: whether draws carry leading axes (many draws at once).
         densities: whether to give the log density of each draw too, which is cheaper along with the draw.
+        continued: the steps of a scan that are known; sites in `given` with the plate of these steps are drawn at others.
     """
     resolver = Resolver(program, {}, params or {})
     noise: list[NoiseSpec] = []
     log_probs: dict[str, Value] = {}
     dists: dict[str, Distribution] = {}
     given = dict(given or {})
+    anew: dict[str, Value] = {}
     for statement in program.statements:
         if isinstance(statement, Sample):
             name = statement.name
@@ -356,7 +382,8 @@ def simulator(
             if isinstance(statement.dist, Imputed) and name not in given:
                 # Drawn with the site that it belongs to, which comes next.
                 continue
-            if name in given and not imputed:
+            known = continued is not None and name in given and continued.plate in statement.plates
+            if name in given and not imputed and not known:
                 resolver.values[name] = given[name]
                 continue
             free = missing_site(name)
@@ -370,6 +397,11 @@ def simulator(
             else:
                 value = dist.draw(source)
             resolver.values[name] = _named(value, statement)
+            if known and continued is not None:
+                if name in continued.anew:
+                    anew[name] = value
+                resolver.values[name] = continued.combined(given[name], value)
+                continue
             if imputed and free not in given:
                 resolver.values[free] = gathered(statement, resolver.values[name])
                 if name in given:
@@ -378,7 +410,7 @@ def simulator(
             resolver.values[statement.name] = given.get(statement.name, resolver.value(statement.expression))
     close = resolver.carries()
     if close is not None:
-        resolver.values = {n: close(v) for n, v in resolver.values.items()}
+        resolver.values = {n: close(v) for n, v in {**resolver.values, **anew}.items()}
         log_probs = {n: close(v) for n, v in log_probs.items()}
         dists = {n: d.substitute(close) for n, d in dists.items()}
     return Simulator(resolver.values, log_probs, tuple(noise), dists)

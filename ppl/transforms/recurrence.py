@@ -164,14 +164,10 @@ class Carries:
         plates = [tuple(p for p in i.plates if p != time) for i in inits]
         while True:
             # What a step hands on may vary over more plates than the start: then so does what it is handed.
-            slots = {
-                n: _slot(n, token, (*p, time), h.statement) for n, p, h in zip(names, plates, handed, strict=True)
-            }
+            slots = {n: _slot(n, token, (*p, time), h.statement) for n, p, h in zip(names, plates, handed, strict=True)}
             memo: dict[int, Value] = dict(keys)
             steps = [self._filled(f, slots, memo, {}) for f in followers]
-            wider = [
-                _joined(p, tuple(q for q in s.plates if q != time)) for p, s in zip(plates, steps, strict=True)
-            ]
+            wider = [_joined(p, tuple(q for q in s.plates if q != time)) for p, s in zip(plates, steps, strict=True)]
             if wider == plates:
                 break
             plates = wider
@@ -179,7 +175,13 @@ class Carries:
         if lanes:
             raise self._paths(handed[0].statement, lanes[0])
         more = [self._filled(f, slots, memo, {}) for f in filled]
-        attrs = (("count", len(names)), ("names", tuple(names)), ("plate", time), ("reverse", reverse), ("token", token))
+        attrs = (
+            ("count", len(names)),
+            ("names", tuple(names)),
+            ("plate", time),
+            ("reverse", reverse),
+            ("token", token),
+        )
         node = Value("scan", (*inits, *steps, *more), attrs, (), (), "float")
         out: dict[str, Value] = {}
         for i, (name, h, init) in enumerate(zip(names, handed, inits, strict=True)):
@@ -318,5 +320,3 @@ def _components(names: Collection[str], reads: Mapping[str, Collection[str]]) ->
         if name not in index:
             visit(name)
     return out
-
-
