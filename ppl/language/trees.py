@@ -32,7 +32,7 @@ def rebuild(tree: Any, values: Iterator[Any]) -> Any:
         return dict(zip(cast("Mapping[Any, Any]", tree), items.values(), strict=True))
     if hasattr(tree, "_fields"):
         return type(tree)(**items)
-    make: Any = type(tree)
+    make = cast("Any", type(tree))
     return make(items.values())
 
 
