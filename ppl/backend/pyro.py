@@ -26,7 +26,6 @@ from .torch_foreign import foreign_function, module_shape
 from .torch_optimization import TorchOptimization
 from .torch_steps import Noise
 
-
 # Steps of a recurrence that are worth unrolling into a compiled graph.
 LONGEST_UNROLLED = 20
 
