@@ -199,7 +199,8 @@ def chain(
     """The log of the sum over all paths of discrete values: the forward algorithm, one step after the other.
 
     Args:
-        first: log weights in the first step beyond `own`, shape (..., values...); with `starts`, for each step.
+        first: log weights in the first step beyond `own`, shape (..., values...); with `starts`, one for each step,
+            shape (..., steps, values...).
         own: log weights in each step, shape (..., steps, values...).
         pair: log weights of values now and before, shape (..., values..., values...); with `moving`, of each step.
         sites: how many sites there are, and so axes of values.

@@ -48,6 +48,17 @@ def batch_sizes(program: Program, batch_size: int | Mapping[str, int] | None) ->
                 expected=f"1 to {known[name].size} rows",
                 got=str(size),
             )
+        carried = [c for c in program.carries.values() if c.time == known[name]]
+        if carried and size < known[name].size:
+            raise PlateError(
+                f"scan {name!r} cannot be cut into minibatches: its steps follow one another.",
+                model=program.name,
+                declared_at=carried[0].location,
+                plate=str(known[name]),
+                expected="a plate whose elements are independent of one another",
+                got=f"a scan whose steps hand on {', '.join(c.hint for c in carried)}",
+                remedy="Fit all steps together, or declare many series as a plate around the scan and cut that.",
+            )
     # A batch of all rows is no minibatch: leaving it out saves the gather.
     return {name: size for name, size in sizes.items() if size < known[name].size}
 

@@ -368,7 +368,7 @@ def simulator(
         params: expressions for parameters that are replaced.
         lead: whether draws carry leading axes (many draws at once).
         densities: whether to give the log density of each draw too, which is cheaper along with the draw.
-        continued: the steps of a scan that are known; sites in `given` that have these steps are drawn at all others.
+        continued: the steps of a scan that are known; sites in `given` with the plate of the steps are drawn at others.
     """
     resolver = Resolver(program, {}, params or {})
     noise: list[NoiseSpec] = []
