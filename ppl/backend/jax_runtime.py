@@ -203,7 +203,7 @@ def chain(
     would reach whole nats in float32.
 
     Args:
-        first: log weights in the first step beyond `own`, shape (..., values...); with `starts`, (..., steps, values...).
+        first: log weights in the first step beyond `own`, shape (..., values...); with `starts`, for each step.
         own: log weights in each step, shape (..., steps, values...).
         pair: log weights of values now and before, shape (..., values..., values...); with `moving`, of each step.
         sites: how many sites there are, and so axes of values.

@@ -200,6 +200,7 @@ class NativeEmitter:
         return f"{self.backend}.plate({text_of(name)}, {size}, dim=-{self.positions[name]})"
 
     def enter(self, open_now: tuple[Plate, ...], plates: tuple[Plate, ...]) -> list[str]:
+        """Lines that open plates, when some are open already."""
         lines = []
         for depth in range(_shared(open_now, plates), len(plates)):
             plate = plates[depth]
@@ -225,6 +226,7 @@ class NativeEmitter:
     # --- statements -----------------------------------------------------------------------------------------------
 
     def statement(self, statement: Statement, body: Any) -> list[str]:
+        """The lines of one statement, from what it is made of."""
         name = statement.name
         variable = self.variables[name]
         library = self.backend

@@ -68,7 +68,7 @@ class ScanWriter:
                     "Use the inference of ppl, which has no such limit.",
                 )
 
-    # --- the values of a step ------------------------------------------------------------------------------------------
+    # --- the values of a step ----------------------------------------------------------------------------------------
 
     def _step_values(self) -> dict[str, Any]:
         """What each statement of a step is made of, without the axis of steps."""
@@ -139,7 +139,7 @@ class ScanWriter:
         move = "torch.movedim" if low.torch else "jnp.moveaxis"
         return f"{move}({piece.text}, {axis}, 0)"
 
-    # --- text ----------------------------------------------------------------------------------------------------------
+    # --- text --------------------------------------------------------------------------------------------------------
 
     def lines(self) -> list[str]:
         """The lines of the scan, at the level of the model function."""
@@ -259,7 +259,7 @@ class ScanWriter:
         else:
             self.emitter.known[name] = piece
 
-    # --- NumPyro -------------------------------------------------------------------------------------------------------
+    # --- NumPyro -----------------------------------------------------------------------------------------------------
 
     def _numpyro(self, inits: Mapping[str, Piece], values: Mapping[str, Any]) -> list[str]:
         emitter, low = self.emitter, self.emitter.lowering
@@ -319,7 +319,7 @@ class ScanWriter:
             return variable
         return f"None if {variable} is None else jnp.moveaxis({variable}, {at}, 0)"
 
-    # --- Pyro ----------------------------------------------------------------------------------------------------------
+    # --- Pyro --------------------------------------------------------------------------------------------------------
 
     def _pyro(self, inits: Mapping[str, Piece], values: Mapping[str, Any]) -> list[str]:
         emitter, low = self.emitter, self.emitter.lowering

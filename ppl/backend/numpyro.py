@@ -201,6 +201,9 @@ class NumPyroBackend:
 
     # --- algorithms -----------------------------------------------------------------------------------------------
 
+    def check_step(self, emitted: Emitted, compile: bool) -> None:
+        """JAX compiles every step, recurrences as loops."""
+
     def optimization(
         self,
         loss: Callable[..., Any],

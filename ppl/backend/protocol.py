@@ -198,6 +198,18 @@ class Backend(Protocol):
         """The event shape that a user's own module gives for one element; None if that takes numbers to find out."""
         ...
 
+    def check_step(self, emitted: Emitted, compile: bool) -> None:
+        """Refuse a loss whose steps cannot be compiled as wanted.
+
+        Args:
+            emitted: the loss.
+            compile: whether each step is to be one compiled graph.
+
+        Raises:
+            UnsupportedByBackend: the compiler cannot take it.
+        """
+        ...
+
     def optimization(
         self,
         loss: Callable[..., Any],

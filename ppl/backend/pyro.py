@@ -26,6 +26,9 @@ from .torch_foreign import foreign_function, module_shape
 from .torch_optimization import TorchOptimization
 from .torch_steps import Noise
 
+# Steps of a recurrence that are worth unrolling into a compiled graph.
+LONGEST_UNROLLED = 20
+
 
 def dtype_of(kind: str, precision: str) -> torch.dtype:
     """The torch dtype of a dtype kind."""
@@ -210,6 +213,20 @@ class PyroBackend:
         return module_shape(module, shape, kind)
 
     # --- algorithms -----------------------------------------------------------------------------------------------
+
+    def check_step(self, emitted: Emitted, compile: bool) -> None:
+        """Refuse to compile long recurrences: `torch.compile` unrolls loops.
+
+        Raises:
+            UnsupportedByBackend: a recurrence has more steps than can be unrolled in reasonable time.
+        """
+        if compile and emitted.longest_scan > LONGEST_UNROLLED:
+            raise UnsupportedByBackend(
+                self.name,
+                f"SVI(compile=True) with a recurrence of {emitted.longest_scan} steps",
+                f"torch.compile unrolls loops, which takes minutes beyond {LONGEST_UNROLLED} steps",
+                "Leave `compile` out, or use backend='numpyro', which compiles loops as loops.",
+            )
 
     def optimization(
         self,

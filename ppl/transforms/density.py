@@ -123,8 +123,9 @@ class Resolver:
         if node.op == "step_keys":
             return step_keys(args[0], node.attr("plate"))
         if node.op == "chain":
-            time, now, before = (node.attr(k) for k in ("plate", "now", "before"))
-            return chain(*args, time, tuple(zip(now, before, strict=True)), node.attr("reverse"))
+            first, own, pair = args
+            lanes = tuple(zip(node.attr("now"), node.attr("before"), strict=True))
+            return chain(first, own, pair, node.attr("plate"), lanes, node.attr("reverse"))
         if node.op == "shift":
             return shift(args[0], args[1], node.attr("plate"), node.attr("reverse"), "".join(node.hint[:1]))
         # What replaces a site may vary over fewer plates than the site did (a constant set by `do`, for example).
@@ -367,7 +368,7 @@ def simulator(
         params: expressions for parameters that are replaced.
         lead: whether draws carry leading axes (many draws at once).
         densities: whether to give the log density of each draw too, which is cheaper along with the draw.
-        continued: the steps of a scan that are known; sites in `given` with the plate of these steps are drawn at others.
+        continued: the steps of a scan that are known; sites in `given` that have these steps are drawn at all others.
     """
     resolver = Resolver(program, {}, params or {})
     noise: list[NoiseSpec] = []

@@ -3,8 +3,8 @@
 While the statements of a program are resolved, what a step is handed stays a name. Once all statements are resolved it
 is known what every step hands on, as an expression of such names. A carry that follows from sampled sites and inputs
 alone is that expression one step earlier (`shift`), for all steps at once. Carries that follow from themselves become
-one recurrence (`scan`), which a backend computes step by step; what else depends on them is again computed for all steps
-at once from the carries that the recurrence leaves behind.
+one recurrence (`scan`), which a backend computes step by step; what else depends on them is again computed for all
+steps at once from the carries that the recurrence leaves behind.
 
 A `scan` node has as operands the start of each carry, then what each hands on, then other values of a step that are
 wanted for all steps. Inside it the carries are leaves `carried`, whose token belongs to this one node. `scanned` takes
