@@ -175,7 +175,7 @@ def gp_classification() -> ppl.Program:
 
 def inducing_places(inputs: Array, count: int = 12) -> Array:
     """Rows that are spread over the data: those of a k-means clustering's centres."""
-    return np.asarray(KMeans(count, n_init=1, random_state=0).fit(inputs).cluster_centers_)
+    return np.asarray(KMeans(count, random_state=0).fit(inputs).cluster_centers_)
 
 
 def sparse_gp_classification() -> ppl.Program:
