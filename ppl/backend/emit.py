@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ppl.program.networks import NetworkSpec
 from ppl.program.ops import leave
 from ppl.program.program import Program
 from ppl.program.simplify import simplify
@@ -56,6 +57,7 @@ class Emitted:
         constants: array constants the module expects in its namespace.
         arguments: what it reads.
         networks: names of the user's own modules that it calls.
+        longest_scan: number of steps of the longest recurrence in it; 0 without one.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Emitted:
     constants: Mapping[str, np.ndarray]
     arguments: tuple[Argument, ...]
     networks: tuple[str, ...]
+    longest_scan: int = 0
 
 
 class FunctionEmitter:
@@ -141,7 +144,9 @@ class FunctionEmitter:
             closing = "    return {\n" + "".join(f"        {k!r}: {v},\n" for k, v in results.items()) + "    }"
         source = f"{HEADERS[self.spelling.library]}\n\ndef {name}(params, values, data, noise, index=None, lead=()):\n"
         source += (body + "\n" if body else "") + closing + "\n"
-        return Emitted(name, source, self.lowering.constants, tuple(self.arguments.values()), tuple(self.network_names))
+        longest = max((s.time.size for s in self.lowering.scans.values()), default=0)
+        arguments, networks = tuple(self.arguments.values()), tuple(self.network_names)
+        return Emitted(name, source, self.lowering.constants, arguments, networks, longest)
 
     def _result(self, piece: Piece) -> str:
         if not piece.number:
@@ -243,7 +248,8 @@ class FunctionEmitter:
         name = node.attr("name")
         self.network_names[name] = None
         if dict(node.attrs).get("external"):
-            return external_call(lowering, node, f"networks[{name!r}]")
+            spec = next(p.networks[name].spec for p in self.programs if name in p.networks)
+            return external_call(lowering, node, spec, f"networks[{name!r}]")
         x = lowering.piece(node.args[0])
         layout = Layout(x.layout.lead, x.layout.frame, node.ndim)
         self.arguments[f"params/{name}."] = Argument("params", f"{name}.", name, "float")
@@ -259,14 +265,16 @@ class FunctionEmitter:
         )
 
 
-def external_call(lowering: Lowering, node: Value, function: str) -> Piece:
+def external_call(lowering: Lowering, node: Value, spec: NetworkSpec, function: str) -> Piece:
     """A call of a user's own function; each element comes with the number of its own axes."""
     given = [lowering.array(lowering.piece(a)) for a in node.args]
     target = merge(Layout(a.layout.lead, a.layout.frame, 0) for a in given)
     texts = [lowering.aligned(a, Layout(target.lead, target.frame, a.layout.rank)).text for a in given]
     pairs = [f"({text}, {a.layout.rank})" for text, a in zip(texts, given, strict=True)]
     layout = Layout(target.lead, target.frame, node.ndim)
-    return lowering.call("runtime.call_external", function, *pairs, layout=layout)
+    batched = spec.foreign is not None and spec.foreign.call is not None and spec.foreign.call.batched
+    more = ["batched=True"] if batched else []
+    return lowering.call("runtime.map_elements", function, *pairs, *more, layout=layout)
 
 
 _counter = 0

@@ -171,6 +171,10 @@ class Backend(Protocol):
         """A network of the native model as a module of its library, with its parameters filled in."""
         ...
 
+    def module_arrays(self, module: Any, name: str) -> dict[str, np.ndarray]:
+        """The weights of such a module, by the names that its library gives them behind the network's own."""
+        ...
+
     def native_data(self, program: Program, precision: str) -> Arrays:
         """Keyword arguments for the native model from the program's data, in the dtypes the library wants."""
         ...
@@ -192,6 +196,18 @@ class Backend(Protocol):
 
     def module_shape(self, module: Any, shape: tuple[int, ...], kind: str) -> tuple[int, ...] | None:
         """The event shape that a user's own module gives for one element; None if that takes numbers to find out."""
+        ...
+
+    def check_step(self, emitted: Emitted, compile: bool) -> None:
+        """Refuse a loss whose steps cannot be compiled as wanted.
+
+        Args:
+            emitted: the loss.
+            compile: whether each step is to be one compiled graph.
+
+        Raises:
+            UnsupportedByBackend: the compiler cannot take it.
+        """
         ...
 
     def optimization(

@@ -154,3 +154,5 @@ _JAX_CALLS = {
 
 TORCH = Spelling("torch", "torch", _TORCH_CALLS)
 JAX = Spelling("jax", "jnp", _JAX_CALLS)
+# What people read is written as they would: the helper beside JAX's own softplus is for speed alone.
+NATIVE_JAX = Spelling("jax", "jnp", {**_JAX_CALLS, "softplus": "jax.nn.softplus({0})"})

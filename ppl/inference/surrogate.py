@@ -133,6 +133,16 @@ def check_minibatch(programs: tuple[Program, ...], batch: Mapping[str, int]) -> 
     if not batch:
         return
     for program in programs:
+        for carry in program.carries.values():
+            if carry.time.name in batch:
+                raise StrategyError(
+                    f"scan {carry.time.name!r} hands {carry.hint!r} from step to step, so a minibatch of its steps has "
+                    "no meaning.",
+                    model=program.name,
+                    declared_at=carry.location,
+                    plate=str(carry.time),
+                    remedy="Subsample a plate around the scan, or fit without batch_size.",
+                )
         for statement in program.statements:
             for root in expressions(statement):
                 _check_minibatch(program, statement.name, root, batch)

@@ -147,6 +147,7 @@ class SVIRun:
         self.guide = Compiled(guide, backend, precision, seed)
         self.batch = batch_sizes(program, method.batch_size)
         self.surrogate: Surrogate = build_surrogate(self.model, self.guide, method.objective, self.batch)
+        backend.check_step(self.surrogate.emitted, method.compile)
         self.space = ParameterSpace(self.model, self.guide)
         self.rows = Rows(program, self.batch, seed)
         used = {a.key for a in self.surrogate.emitted.arguments if a.group == "params"}

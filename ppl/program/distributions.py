@@ -229,6 +229,23 @@ class Distribution(ABC):
         """Log density in nats of one draw, a scalar: the sum over the independent elements, masked ones left out."""
         return self.total(self.element_log_prob(value))
 
+    @property
+    def has_marginal(self) -> bool:
+        """Whether the density of some of the numbers of one draw is known: `marginal_log_prob`."""
+        return False
+
+    def marginal_log_prob(self, value: Value, known: Value) -> Value:
+        """Log density in nats of those numbers of a draw that are known, a scalar.
+
+        Args:
+            value: a draw; the numbers that are not known do not matter.
+            known: booleans of shape `event_shape`.
+
+        Raises:
+            ModelError: the family has no such density in closed form.
+        """
+        self._lacks("density of some of its numbers alone")
+
     def draw_with_log_prob(self, noise: NoiseSource) -> tuple[Value, Value]:
         """A draw and its log density in nats, a scalar."""
         value, terms = self.draw_with_element_log_prob(noise)
