@@ -50,6 +50,7 @@ from .folded import Folded as Folded
 from .gammas import Chi2 as Chi2
 from .gammas import Gamma as Gamma
 from .gammas import InverseGamma as InverseGamma
+from .gaussian_process import ConditionalGaussianProcess as ConditionalGaussianProcess
 from .gaussian_process import GaussianProcess as GaussianProcess
 from .kl import kl_divergence as kl_divergence
 from .lifetimes import Dagum as Dagum
@@ -132,6 +133,7 @@ __all__ = [
     "Censored",
     "Chi2",
     "Compose",
+    "ConditionalGaussianProcess",
     "ContinuousBernoulli",
     "CorrCholesky",
     "CorrMatrix",
