@@ -11,6 +11,7 @@ import numpy as np
 
 from ppl.errors import UnknownNameError, UnsupportedByBackend, nearest, user_location
 from ppl.program.distributions import Distribution
+from ppl.program.flows import is_flow
 from ppl.program.networks import NetworkSpec
 from ppl.program.ops import to_float
 from ppl.program.printing import fresh
@@ -28,6 +29,7 @@ from .lowering import Lowering, identifier, text_of
 from .native_names import RESERVED, network_variables, variable_names
 from .native_networks import (
     equinox_network,
+    flow_network,
     function_network,
     is_library_made,
     layer_inputs,
@@ -116,6 +118,9 @@ class NativeEmitter:
         self.plate_variables: dict[str, str] = {}
         self.variables = variable_names(program)
         self.network_variables = network_variables(program)
+        self.held = {
+            n: (self.variables if s.trained else self.network_variables)[n] for n, s in program.networks.items()
+        }
 
     # --- the whole text --------------------------------------------------------------------------------------------
 
@@ -150,7 +155,7 @@ class NativeEmitter:
             body += [indent + line for line in self.lowering.lines[start:]]
             body += [indent + line for line in text]
         head = self.dialect.header
-        networks = [n.spec for n in program.networks.values() if not n.random]
+        networks = [n.spec for n in program.networks.values() if not n.random or is_flow(n.spec.layers)]
         text = "\n".join(body)
         definitions = ""
         if networks:
@@ -360,7 +365,7 @@ class NativeEmitter:
         def nested(inner: Distribution) -> str:
             return self._expanded(inner, len(inner.event_shape) - inner.event_rank)
 
-        return native_text(self.backend, dist, text, nested)
+        return native_text(self.backend, dist, text, nested, self.held)
 
     # --- leaves and networks -----------------------------------------------------------------------------------------
 
@@ -372,6 +377,9 @@ class NativeEmitter:
             return Piece(text, ATOM, Layout(False, frame, 0))
         if leaf.op == "input":
             return Piece(self.variables[leaf.attr("name")], ATOM + 1, Layout(False, (), leaf.ndim))
+        if leaf.op == "network":
+            own = text_of(leaf.attr("weight").removeprefix(f"{leaf.attr('name')}."))
+            return Piece(f"{self.variables[leaf.attr('name')]}.weights[{own}]", ATOM + 1, Layout(False, (), leaf.ndim))
         piece = self.known[leaf.attr("name")]
         return replace(piece, text=piece.text.removesuffix(".long()")) if dict(leaf.attrs).get("cast") else piece
 
@@ -453,6 +461,8 @@ class NativeEmitter:
                 )
             own = "function" if spec.is_function else "module"
             return f"{name} = networks[{text_of(spec.name)}]  # your own {own}"
+        if is_flow(spec.layers):
+            return flow_network(name, self.program.networks[spec.name], self.spelling, self._array_text)
         if not is_library_made(spec):
             return function_network(name, spec, self._call(spec), self.spelling, self._array_text)
         if self.backend == "pyro":

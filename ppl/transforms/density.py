@@ -6,7 +6,7 @@ import functools
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from ppl.errors import StrategyError
+from ppl.errors import StrategyError, naming_site
 from ppl.program.distributions import Distribution
 from ppl.program.networks import Weight, apply_network
 from ppl.program.ops import apply, leave, merge_plates, plate_sum
@@ -131,6 +131,8 @@ class Resolver:
     def _network(self, node: Value) -> Value:
         statement = self.program.networks[node.attr("name")]
         args = tuple(self._done[id(a)] for a in node.args)
+        if dict(node.attrs).get("weight"):
+            return args[0] if args else reference("param", node.attr("weight"), (), node.shape, "float")
         if statement.spec.foreign is not None:
             return Value("network", args, node.attrs, node.plates, node.shape, node.dtype, node.hint)
         # The element and what else the network was called with come first, then weights that are sites.
@@ -218,7 +220,8 @@ def log_density(
             resolver.values[name] = value
             guarded = checked and name not in exact and not (statement.observed and _checked_when_observed(statement))
             dists[name] = dist if guarded else dist.unchecked()
-            terms[name] = dists[name].log_prob(value)
+            with naming_site(name, program.name, statement.location):
+                terms[name] = dists[name].log_prob(value)
         elif isinstance(statement, Deterministic):
             try:
                 resolver.values[name] = _named(resolver.value(statement.expression), statement)
@@ -296,10 +299,11 @@ def simulator(
                 continue
             dist = dists[name] = resolver.distribution(statement.dist).unchecked()
             source = Noise(name, statement.plates, lead, noise)
-            if densities:
-                value, log_probs[name] = dist.draw_with_log_prob(source)
-            else:
-                value = dist.draw(source)
+            with naming_site(name, program.name, statement.location):
+                if densities:
+                    value, log_probs[name] = dist.draw_with_log_prob(source)
+                else:
+                    value = dist.draw(source)
             resolver.values[name] = _named(value, statement)
         elif isinstance(statement, Deterministic):
             resolver.values[statement.name] = given.get(statement.name, resolver.value(statement.expression))
