@@ -7,6 +7,7 @@ from . import errors as errors
 from . import inference as inference
 from .backend.comparison import agreement as agreement
 from .backend.compiled import compile as compile
+from .backend.ejection import eject as eject
 from .inference.infer import infer as infer
 from .language import dist as dist
 from .language import nn as nn
@@ -15,6 +16,7 @@ from .language.arrays import spec as spec
 from .language.foreign import external as external
 from .language.model import model as model
 from .language.plates import plate as plate
+from .language.scans import scan as scan
 from .language.sites import deterministic as deterministic
 from .language.sites import factor as factor
 from .language.sites import param as param
@@ -32,6 +34,7 @@ __all__ = [
     "compile",
     "deterministic",
     "dist",
+    "eject",
     "errors",
     "external",
     "factor",
@@ -43,6 +46,7 @@ __all__ = [
     "param",
     "plate",
     "sample",
+    "scan",
     "simulate",
     "spec",
 ]

@@ -103,6 +103,7 @@ def native_text(
         UnsupportedByBackend: the library has no such family.
     """
     writer = Writer(library, text, nested_text, networks or {})
+    item = item.spelled()
     custom = CUSTOM.get(item.family)
     if custom is not None:
         return custom(writer, item)

@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from ppl.errors import UnknownNameError, UnsupportedByBackend, nearest, user_location
+from ppl.language.dist.imputed import Imputed
 from ppl.program.distributions import Distribution
 from ppl.program.flows import is_flow
+from ppl.program.missing import completed, missing_site
 from ppl.program.networks import NetworkSpec
 from ppl.program.ops import to_float
 from ppl.program.printing import fresh
 from ppl.program.program import Program, expressions
 from ppl.program.statements import Deterministic, Factor, Network, Param, Sample, Statement
 from ppl.program.supports import Support
-from ppl.program.values import Plate, Value, reference, walk
-from ppl.transforms.density import Resolver
+from ppl.program.values import Plate, Value, walk
 
 from .constraints import constraint_name
 from .emit import external_call
 from .families import Library, native_text
-from .layout import Layout, alignment, frame_of, index_text, merge, plate_positions
+from .layout import Layout, alignment, frame_of, index_text, merge
 from .lowering import Lowering, identifier, text_of
+from .module_text import module_text
+from .native_data import native_likelihood
 from .native_names import RESERVED, network_variables, variable_names
 from .native_networks import (
     equinox_network,
@@ -34,10 +36,15 @@ from .native_networks import (
     is_library_made,
     layer_inputs,
     mapped_axes,
+    refuse_one_way,
     torch_network,
 )
+from .native_resolver import NativeResolver
+from .native_scans import ScanWriter, step_name
 from .pieces import Piece
-from .spelling import ATOM, JAX, TORCH
+from .scan_groups import groups, native_positions
+from .spelling import ATOM, NATIVE_JAX, TORCH
+from .stored import Stored
 
 BACKENDS = ("numpyro", "pyro")
 
@@ -47,24 +54,14 @@ class Dialect:
     """What differs between the two libraries in a native model, beyond the array library."""
 
     name: str
-    header: str
     constraints: str
     event_dim: bool
 
 
-_PYRO = Dialect(
-    "pyro",
-    "import pyro\nimport pyro.distributions as dist\nimport torch\n",
-    "dist.constraints",
-    True,
-)
-_NUMPYRO = Dialect(
-    "numpyro",
-    "import jax\nimport jax.numpy as jnp\nimport numpyro\nimport numpyro.distributions as dist\n",
-    "dist.constraints",
-    False,
-)
-DIALECTS = {"pyro": _PYRO, "numpyro": _NUMPYRO}
+DIALECTS = {
+    "pyro": Dialect("pyro", "dist.constraints", True),
+    "numpyro": Dialect("numpyro", "dist.constraints", False),
+}
 # A sample statement longer than this gets its parameters named; a parameter shorter than that stays where it is.
 LONGEST_LINE = 110
 LONGEST_PARAMETER = 20
@@ -103,30 +100,35 @@ def native_source(program: Program, backend: str, function: str | None = None) -
 
 
 class NativeEmitter:
-    """Emits one native model."""
+    """Emits one native model.
 
-    def __init__(self, program: Program, backend: Library) -> None:
+    Args:
+        program: a model or guide.
+        backend: whose model it becomes.
+        stored: where networks and parameters find their values; without it, the text says how they start.
+    """
+
+    def __init__(self, program: Program, backend: Library, stored: Stored | None = None) -> None:
         self.program = program
+        self.stored = stored
         self.dialect = DIALECTS[backend]
         self.backend: Library = backend
-        self.positions = plate_positions(program)
-        self.spelling = TORCH if backend == "pyro" else JAX
-        self.lines: list[str] = []
-        self.depth = 1
+        self.positions = native_positions(program)
+        self.spelling = TORCH if backend == "pyro" else NATIVE_JAX
         self.known: dict[str, Piece] = {}
-        self.inlined = {n.name for n in program.networks.values() if n.random}
         self.plate_variables: dict[str, str] = {}
         self.variables = variable_names(program)
         self.network_variables = network_variables(program)
-        self.held = {
-            n: (self.variables if s.trained else self.network_variables)[n] for n, s in program.networks.items()
-        }
+        self.held = self.network_variables | {n: self.variables[n] for n, s in program.networks.items() if s.trained}
+        # In the step of a loop, the variable that counts the steps.
+        self.step = ""
 
     # --- the whole text --------------------------------------------------------------------------------------------
 
     def source(self, function: str) -> str:
         """The module text: imports, networks, one function."""
         program = self.program
+        refuse_one_way(program)
         inputs = [self.variables[i.name] for i in program.inputs]
         observed = [self.variables[n] for n in program.observed]
         arguments = inputs + [f"{name}=None" for name in observed]
@@ -140,63 +142,55 @@ class NativeEmitter:
             taken=set(taken),
             inline_arrays=self._array_text,
         )
-        self.resolver = _NativeResolver(program, {})
+        self.resolver = NativeResolver(program, {})
         self.resolver.real = {n for n, s in program.sites.items() if self._drawn_as_real(s)}
         roots = self._resolve_all()
         self.lowering.plan([v for values in roots.values() for v in values[1]])
         open_now: tuple[Plate, ...] = ()
         body: list[str] = self._plates(self.lowering.taken)
-        for statement in program.statements:
-            body += self._enter(open_now, statement.plates)
-            open_now = statement.plates
-            start = len(self.lowering.lines)
-            text = self._statement(statement, roots[statement.name][0])
-            indent = "    " * (len(open_now) + 1)
-            body += [indent + line for line in self.lowering.lines[start:]]
-            body += [indent + line for line in text]
-        head = self.dialect.header
-        networks = [n.spec for n in program.networks.values() if not n.random or is_flow(n.spec.layers)]
-        text = "\n".join(body)
-        definitions = ""
-        if networks:
-            definitions = "\n\n".join(self._network_definition(spec) for spec in networks)
-        if self.backend == "numpyro":
-            if networks:
-                head += "from numpyro.contrib.module import eqx_module\n"
-            if "eqx." in definitions:
-                head = "import equinox as eqx\n" + head
-            if "jsp." in text + definitions:
-                head = head.replace("import numpyro\n", "import jax.scipy.special as jsp\nimport numpyro\n", 1)
-            if "jax." not in text.replace("jax.numpy", "") and not networks:
-                head = head.replace("import jax\n", "", 1)
-            if "jnp." not in text and not (networks and "jnp." in definitions):
-                head = head.replace("import jax.numpy as jnp\n", "", 1)
-        elif "F." in text + definitions:
-            head += "import torch.nn.functional as F\n"
-        if networks and "OrderedDict(" in definitions:
-            head = "from collections import OrderedDict\n\n" + head
-        if self.backend == "pyro" and "torch." not in text and not networks:
-            head = head.replace("import torch\n", "", 1)
-        library = "torch" if self.backend == "pyro" else "jax"
-        own = {"modules": "modules." in definitions, "runtime": "runtime." in text + definitions}
-        if any(own.values()):
-            head += "\n" + "".join(f"from ppl.backend import {library}_{n} as {n}\n" for n, used in own.items() if used)
-        parts = [head]
-        if networks:
-            parts.append("\n" + definitions + "\n")
-        parts.append(f"\n\ndef {function}({', '.join(arguments)}):\n{text}\n")
-        return "".join(parts)
+        for carries, members in groups(program):
+            if carries:
+                first = [m for m in members if isinstance(m, Network)]
+                body += ["    " + line for m in first for line in self.statement(m, None)]
+                body += ScanWriter(self, carries, members, roots).lines()
+                open_now = ()
+                continue
+            for statement in members:
+                body += self.enter(open_now, statement.plates)
+                open_now = statement.plates
+                start = len(self.lowering.lines)
+                text = self.statement(statement, roots[statement.name][0])
+                indent = "    " * (len(open_now) + 1)
+                body += [indent + line for line in self.lowering.lines[start:]]
+                body += [indent + line for line in text]
+        networks = self._networks()
+        text = "\n".join([f"def {function}({', '.join(arguments)}):", *body])
+        return module_text(self.backend, [*networks, text], self.stored.imports if self.stored else ())
+
+    def _networks(self) -> list[str]:
+        """Definitions of the networks; then, where values are stored, the lines that read them."""
+        networks = [n for n in self.program.networks.values() if not n.random or is_flow(n.spec.layers)]
+        blocks = [self._network_definition(n.spec) for n in networks]
+        if self.stored is not None and (self.program.params or any(n.trained for n in networks)):
+            loads = [self.stored.network(self.network_variables[n.name], n.name) for n in networks if n.trained]
+            blocks.append("\n".join([self.stored.opening, *loads]))
+        return blocks
 
     def _plates(self, taken: set[str]) -> list[str]:
         """Lines that make the plates which are opened more than once: Pyro wants one object, entered again."""
         opened: Counter[str] = Counter()
         sizes: dict[str, int] = {}
         open_now: tuple[Plate, ...] = ()
-        for statement in self.program.statements:
-            for plate in statement.plates[_shared(open_now, statement.plates) :]:
-                opened[plate.name] += 1
-                sizes[plate.name] = plate.size
-            open_now = statement.plates
+        for carries, members in groups(self.program):
+            time = carries[0].time if carries else None
+            open_now = () if carries else open_now
+            for statement in members:
+                plates = tuple(p for p in statement.plates if p != time)
+                for plate in plates[_shared(open_now, plates) :]:
+                    # A loop opens its plates at each step.
+                    opened[plate.name] += 2 if carries and self.backend == "pyro" else 1
+                    sizes[plate.name] = plate.size
+                open_now = () if carries else plates
         lines = []
         for name, count in opened.items():
             if count > 1:
@@ -207,7 +201,8 @@ class NativeEmitter:
     def _plate(self, name: str, size: int) -> str:
         return f"{self.backend}.plate({text_of(name)}, {size}, dim=-{self.positions[name]})"
 
-    def _enter(self, open_now: tuple[Plate, ...], plates: tuple[Plate, ...]) -> list[str]:
+    def enter(self, open_now: tuple[Plate, ...], plates: tuple[Plate, ...]) -> list[str]:
+        """Lines that open plates, when some are open already."""
         lines = []
         for depth in range(_shared(open_now, plates), len(plates)):
             plate = plates[depth]
@@ -221,7 +216,7 @@ class NativeEmitter:
         out: dict[str, tuple[Any, list[Value]]] = {}
         for s in self.program.statements:
             if isinstance(s, Sample):
-                dist = self.resolver.distribution(s.dist)
+                dist = self.resolver.distribution(native_likelihood(s, self.backend)).spelled()
                 out[s.name] = (dist, list(dist.values()))
             elif isinstance(s, (Deterministic, Factor)):
                 value = self.resolver.value(s.expression)
@@ -232,24 +227,22 @@ class NativeEmitter:
 
     # --- statements -----------------------------------------------------------------------------------------------
 
-    def _statement(self, statement: Statement, body: Any) -> list[str]:
+    def statement(self, statement: Statement, body: Any) -> list[str]:
+        """The lines of one statement, from what it is made of."""
         name = statement.name
         variable = self.variables[name]
         library = self.backend
         match statement:
             case Sample():
                 frame = frame_of(statement.plates, self.positions)
-                obs = ""
-                if statement.observed:
-                    shape = index_text(
-                        [("None" if p is None else ":") for p in frame] + [":"] * len(statement.dist.event_shape)
-                    )
-                    obs = f", obs={variable}{shape}"
+                obs = self._observed(statement, frame) if statement.observed else ""
                 auxiliary = ', infer={"is_auxiliary": True}' if statement.auxiliary else ""
-                call = f"{library}.sample({text_of(name)}, {self._distribution(body, frame)}{obs}{auxiliary})"
+                call = f"{library}.sample({self._site_name(name)}, {self._distribution(body, frame)}{obs}{auxiliary})"
                 if len(call) > LONGEST_LINE:
                     self._name_parameters(body)
-                    call = f"{library}.sample({text_of(name)}, {self._distribution(body, frame)}{obs}{auxiliary})"
+                    call = (
+                        f"{library}.sample({self._site_name(name)}, {self._distribution(body, frame)}{obs}{auxiliary})"
+                    )
                 piece = Piece(variable, ATOM + 1, Layout(False, frame, len(statement.dist.event_shape)))
                 if self._drawn_as_real(statement):
                     # As indices they have to be integers.
@@ -270,13 +263,13 @@ class NativeEmitter:
                     aligned = self.lowering.aligned(piece, Layout(False, frame, body.ndim))
                     text = f"{self.spelling.module}.broadcast_to({text if piece.number else aligned.text}, {full})"
                 event = f", event_dim={body.ndim}" if self.dialect.event_dim else ""
-                return [f"{variable} = {library}.deterministic({text_of(name)}, {text}{event})"]
+                return [f"{variable} = {library}.deterministic({self._site_name(name)}, {text}{event})"]
             case Factor():
                 piece = self.lowering.piece(body)
                 text = piece.text
                 if piece.number:
                     text = f"torch.tensor({text})" if self.backend == "pyro" else f"jnp.asarray({text})"
-                return [f"{library}.factor({text_of(name)}, {text})"]
+                return [f"{library}.factor({self._site_name(name)}, {text})"]
             case Param():
                 return self._param(statement, variable)
             case Network():
@@ -286,6 +279,26 @@ class NativeEmitter:
                     return [f"{variable} = pyro.module({text_of(name)}, {self.network_variables[name]})"]
                 return [f"{variable} = eqx_module({text_of(name)}, {self.network_variables[name]})"]
         raise TypeError(type(statement).__name__)
+
+    def _observed(self, site: Sample, frame: tuple[Plate | None, ...]) -> str:
+        """The `obs` argument of an observed site."""
+        variable = self.variables[site.name]
+        shape = index_text([("None" if p is None else ":") for p in frame] + [":"] * len(site.dist.event_shape))
+        if site.missing is not None and site.missing.how == "imputed":
+            data = Value("slot", (), (), site.plates, site.dist.event_shape, site.dist.dtype)
+            self.lowering.hold(data, Piece(variable + shape, ATOM, Layout(False, frame, data.ndim)))
+            free = self.program.sites[missing_site(site.name)].value
+            return f", obs=None if {variable} is None else {self.lowering.piece(completed(site, data, free)).text}"
+        if not self.step:
+            return f", obs={variable}{shape}"
+        declared = self.program.sites[site.name].plates
+        place = [self.step if p not in site.plates else ":" for p in declared]
+        while place[-1] == ":":
+            place.pop()
+        return f", obs=None if {variable} is None else {variable}[{', '.join(place)}]{shape}"
+
+    def _site_name(self, name: str) -> str:
+        return step_name(name, self.step) if self.step else text_of(name)
 
     def _name_parameters(self, dist: Distribution) -> None:
         """Give the longer parameters of a distribution lines of their own."""
@@ -302,7 +315,8 @@ class NativeEmitter:
         return self.backend == "pyro" and site.dist.dtype != "float" and site.dist.family != "Categorical"
 
     def _is_used(self, name: str) -> bool:
-        return any(name in self.program.parents(s.name) for s in self.program.statements)
+        read = any(name in self.program.parents(s.name) for s in self.program.statements)
+        return read or isinstance(self.program.sites[name].dist, Imputed)
 
     def _param(self, statement: Param, variable: str) -> list[str]:
         frame = frame_of(statement.plates, self.positions)
@@ -310,6 +324,8 @@ class NativeEmitter:
         init = self._array_text(array) if array.ndim else repr(float(array))
         if self.backend == "pyro" and not array.ndim:
             init = f"torch.tensor({init})"
+        if self.stored is not None:
+            init = self.stored.parameter(statement.name)
         constraint = ""
         if statement.support.kind != "real":
             constraint = f", constraint={self._constraint(statement.support)}"
@@ -350,6 +366,9 @@ class NativeEmitter:
 
     def bare(self, dist: Distribution, batch_rank: int) -> str:
         """A distribution without expand, mask and to_event; parameters lined up for `batch_rank` independent axes."""
+        if isinstance(dist, Imputed):
+            # Its density is part of that of the site whose missing elements it holds.
+            return f"dist.ImproperUniform({self._constraint(dist.support)}, (), {dist.event_shape})"
         ranks = {id(v): (dist.parameter_rank(n) if n in dist.parameters else 0) for n, v in dist.params.items()}
 
         counts = {id(v) for n, v in dist.params.items() if n in dist.parameters and dist.parameters[n].discrete}
@@ -389,7 +408,7 @@ class NativeEmitter:
         layout = Layout(False, x.layout.frame, node.ndim)
         spec = self.program.networks[name].spec
         if spec.is_function:
-            return external_call(lowering, node, self.network_variables[name])
+            return external_call(lowering, node, spec, self.network_variables[name])
         if spec.foreign is None and not is_library_made(spec):
             given = [lowering.piece(a) for a in node.args]
             target = merge(Layout(False, a.layout.frame, 0) for a in given)
@@ -459,6 +478,8 @@ class NativeEmitter:
                     f"it was given no `{other}` {'function' if spec.is_function else 'factory'}",
                     f"Pass {other}=..., or use the other backend.",
                 )
+            if self.stored is not None:
+                return self.stored.own(name, spec, factory, self.program.networks[spec.name].location)
             own = "function" if spec.is_function else "module"
             return f"{name} = networks[{text_of(spec.name)}]  # your own {own}"
         if is_flow(spec.layers):
@@ -476,26 +497,3 @@ def _shared(one: tuple[Plate, ...], two: tuple[Plate, ...]) -> int:
     while depth < min(len(one), len(two)) and one[depth] == two[depth]:
         depth += 1
     return depth
-
-
-class _NativeResolver(Resolver):
-    """Spells out networks with random weights; all other names stay names.
-
-    Attributes:
-        real: discrete sites that the library draws as real numbers; where they are used as such, they stay that.
-    """
-
-    real: AbstractSet[str] = frozenset()
-
-    def _node(self, node: Value) -> Value:
-        if node.op == "site":
-            return node
-        if node.op == "astype" and node.args[0].op == "site" and node.dtype == "float":
-            leaf = node.args[0]
-            if leaf.attr("name") in self.real:
-                return reference("site", leaf.attr("name"), leaf.plates, leaf.shape, "float", cast=True)
-            return node
-        if node.op == "network" and not self.program.networks[node.attr("name")].random:
-            args = tuple(self._done[id(a)] for a in node.args)
-            return Value("network", args, node.attrs, node.plates, node.shape, node.dtype, node.hint)
-        return super()._node(node)

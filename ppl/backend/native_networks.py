@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
-from ppl.errors import UnsupportedByBackend
+from ppl.errors import StrategyError, UnsupportedByBackend, naming_site
+from ppl.language.dist.flows import flows_of
 from ppl.program.flows import flow_context, flow_size, refusal, run_flow
 from ppl.program.networks import ACTIVATIONS, Layer, NetworkSpec, Weight, apply_layer, apply_network
+from ppl.program.program import Program
 from ppl.program.simplify import simplify
 from ppl.program.statements import Network
 from ppl.program.values import Shape, Value, reference
@@ -181,7 +181,7 @@ def function_network(name: str, spec: NetworkSpec, call: Value, spelling: Spelli
     out = apply_network(spec, leaves[0], weight, tuple(leaves[1:]))
     function = f"{name.removesuffix('_network')}_function"
     text = _function(function, spec, stems, [out], spelling, arrays)
-    return f"{text}\n\n{name} = modules.FunctionModule({function}, {_starts(spec)})"
+    return f"{text}\n\n{name} = modules.FunctionModule({function}, {_starts(spec, spelling)})"
 
 
 def flow_network(name: str, network: Network, spelling: Spelling, arrays: Any) -> str:
@@ -209,8 +209,22 @@ def flow_network(name: str, network: Network, spelling: Spelling, arrays: Any) -
         image = run_flow(spec.layers, x, weights, context, backward)
         stems = [x.attr("name"), *(["context"] if width else [])]
         texts.append(_function(functions[-1], spec, stems, list(image), spelling, arrays))
-    starts = "{}" if network.random else _starts(spec)
-    return "\n".join(texts) + f"\n\n{name} = modules.FlowModule({', '.join(functions)}, {starts})"
+    starts = "{}" if network.random else _starts(spec, spelling)
+    return "\n\n".join(texts) + f"\n\n{name} = modules.FlowModule({', '.join(functions)}, {starts})"
+
+
+def refuse_one_way(program: Program) -> None:
+    """Refuse observed sites whose flow cannot score given values; latent ones may be those of a guide.
+
+    Raises:
+        StrategyError: naming the site.
+    """
+    for site in program.observed.values():
+        for flow in flows_of(site.dist):
+            reason = refusal(flow.layers, backward=True)
+            if reason is not None:
+                with naming_site(site.name, program.name, site.location):
+                    raise StrategyError(reason[0], got=repr(site.dist), remedy=reason[1])
 
 
 def _function(
@@ -229,22 +243,28 @@ def _function(
     lowering.plan(list(simple))
     result = ", ".join(lowering.array(lowering.piece(out)).text for out in simple)
     body = "".join(f"    {line}\n" for line in [*lowering.lines, f"return {result}"])
-    return f"\ndef {function}(weights, {', '.join(stems)}):\n    # {spec.text}\n{body}"
+    return f"def {function}(weights, {', '.join(stems)}):\n    # {spec.text}\n{body}"
 
 
-def _starts(spec: NetworkSpec) -> str:
+def _starts(spec: NetworkSpec, spelling: Spelling) -> str:
     rows = "".join(
-        f"    {text_of(full.removeprefix(f'{spec.name}.'))}: {_start(w)},\n" for full, w in spec.weights.items()
+        f"    {text_of(full.removeprefix(f'{spec.name}.'))}: {_start(w, i, spelling)},\n"
+        for i, (full, w) in enumerate(spec.weights.items())
     )
     return f"{{\n{rows}}}"
 
 
-def _start(w: Weight) -> str:
-    """How a weight starts: its shape, and the half-width of a uniform start, or the name of another."""
-    return f"({w.shape}, {w.bound if w.start == 'uniform' else w.start!r})"
-
-
-def starting_array(index: int, shape: Shape, start: float | str) -> np.ndarray:
-    """The start of one weight of an emitted network."""
-    weight = Weight("", shape, start) if isinstance(start, str) else Weight("", shape, bound=start)
-    return weight.initial(np.random.default_rng(index))
+def _start(weight: Weight, index: int, spelling: Spelling) -> str:
+    """How a weight starts: constant, or drawn."""
+    shape = str(weight.shape[0]) if len(weight.shape) == 1 else str(weight.shape)
+    bound = repr(weight.bound)
+    match weight.start, spelling.library:
+        case "uniform", "torch":
+            return f"torch.empty({shape}).uniform_(-{bound}, {bound})"
+        case "normal", "torch":
+            return f"torch.randn({shape})"
+        case "uniform", _:
+            return f"jax.random.uniform(jax.random.key({index}), {weight.shape}, minval=-{bound}, maxval={bound})"
+        case "normal", _:
+            return f"jax.random.normal(jax.random.key({index}), {weight.shape})"
+    return f"{spelling.module}.{weight.start}({shape})"

@@ -9,33 +9,37 @@ import torch
 from torch import Tensor
 from torch.distributions import Transform, constraints
 
-from .native_networks import starting_array
-
 
 class FunctionModule(torch.nn.Module):
     """A function of weights and elements as a module; elements may have any leading axes.
 
     Args:
         function: from weights by name and elements to the result.
-        starts: shape and start of each weight; names with dots become modules inside of modules, as in torch.nn.
+        weights: by name; names with dots become modules inside of modules, as in torch.nn.
     """
 
-    def __init__(self, function: Callable[..., Tensor], starts: Mapping[str, Any]) -> None:
+    def __init__(self, function: Callable[..., Tensor], weights: Mapping[str, Tensor]) -> None:
         super().__init__()
         self.function = function
-        for index, (name, start) in enumerate(starts.items()):
+        for name, weight in weights.items():
             *path, own = name.split(".")
             holder: torch.nn.Module = self
             for part in path:
                 if part not in dict(holder.named_children()):
                     holder.add_module(part, torch.nn.Module())
                 holder = holder.get_submodule(part)
-            array = torch.tensor(starting_array(index, *start), dtype=torch.get_default_dtype())
-            holder.register_parameter(own, torch.nn.Parameter(array))
+            holder.register_parameter(own, torch.nn.Parameter(weight))
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """The network on elements."""
         return self.function(dict(self.named_parameters()), *inputs)
+
+
+def load_weights(module: torch.nn.Module, arrays: Mapping[str, Any], name: str) -> None:
+    """Give a module the weights that stand under its name."""
+    front = f"{name}."
+    own = {key.removeprefix(front): torch.tensor(a) for key, a in arrays.items() if key.startswith(front)}
+    module.load_state_dict(own)
 
 
 Direction = Callable[..., tuple[Tensor, Tensor]]
@@ -69,7 +73,7 @@ class FlowTransform(Transform):
         # The last vector and image, and the log volume there: what made a draw has scored it already.
         self._seen: tuple[Any, Any, Any] = (None, None, None)
 
-    def with_cache(self, cache_size: int = 1) -> FlowTransform:
+    def with_cache(self, cache_size: int = 1) -> Transform:
         """The flow: it remembers its last pass in any case."""
         return self
 
@@ -102,13 +106,13 @@ class FlowModule(FunctionModule):
     Args:
         function: from weights, a vector and the context to its image and log volume; None if there is none.
         inverse_function: the same for the way back.
-        starts: shape and start of each weight.
+        weights: by name.
     """
 
     def __init__(
-        self, function: Direction | None, inverse_function: Direction | None, starts: Mapping[str, Any]
+        self, function: Direction | None, inverse_function: Direction | None, weights: Mapping[str, Tensor]
     ) -> None:
-        super().__init__(function, starts)  # pyright: ignore[reportArgumentType]
+        super().__init__(function, weights)  # pyright: ignore[reportArgumentType]
         self.directions = (function, inverse_function)
 
     @property

@@ -14,9 +14,10 @@ import numpy as np
 
 from ppl.errors import FormatError, Location, ModelError, UnknownNameError, nearest
 
-from .distributions import FAMILIES, Distribution
+from .distributions import FAMILIES, KERNELS, Distribution
+from .missing import Missing
 from .networks import ForeignCall, ForeignModule, Layer, NetworkSpec
-from .statements import Deterministic, Factor, Input, Network, Param, PlateStatement, Sample, Statement
+from .statements import Carry, Deterministic, Factor, Input, Network, Param, PlateStatement, Sample, Statement
 from .supports import Support
 from .values import Frozen, Plate, Value, walk
 
@@ -77,7 +78,7 @@ class _Writer:
             return {"float": repr(item)}
         parts = getattr(item, "to_parts", None)
         if parts is not None:
-            return {"bijection": {k: self.attribute(v) for k, v in parts().items()}}
+            return {getattr(item, "tag", "bijection"): {k: self.attribute(v) for k, v in parts().items()}}
         if isinstance(item, dict):
             return {"dict": {k: self.attribute(v) for k, v in item.items()}}
         return item
@@ -122,6 +123,8 @@ class _Writer:
             case Sample():
                 row |= {"dist": self.distribution(s.dist), "observed": s.observed, "auxiliary": s.auxiliary}
                 row["names"] = list(s.names)
+                if s.missing is not None:
+                    row["missing"] = asdict(s.missing)
             case Deterministic():
                 row |= {"expression": self.value(s.expression), "intervened": s.intervened, "names": list(s.names)}
             case Factor():
@@ -129,6 +132,9 @@ class _Writer:
             case Param():
                 row |= {"init": self.attribute(s.init), "support": self.support(s.support)}
                 row["shape"] = None if s.shape is None else list(s.shape)
+            case Carry():
+                row |= {"init": self.value(s.init), "following": self.value(s.following), "reverse": s.reverse}
+                row["hint"] = s.hint
             case Network():
                 row |= {"spec": self.network(s.spec), "random": s.random}
         return row
@@ -144,6 +150,7 @@ def program_to_dict(program: Program, locations: bool = True) -> dict[str, Any]:
             "size": p.plate.size,
             "outer": [o.name for o in p.outer],
             "sources": [write.value(v) for v in p.sources],
+            "ordered": p.ordered,
         }
         if locations:
             row |= {"location": asdict(p.location) if p.location else None, "alias": p.alias}
@@ -209,6 +216,9 @@ class _Reader:
 
                 parts = {k: self.attribute(v) for k, v in body.items()}
                 return BIJECTIONS[parts["kind"]].from_parts(parts)
+            case "kernel":
+                parts = {k: self.attribute(v) for k, v in body.items()}
+                return KERNELS[parts["kind"]].from_parts(parts)
         raise FormatError(f"unknown attribute kind {kind!r} in a program file.")
 
     def support(self, row: Any) -> Support:
@@ -247,7 +257,8 @@ class _Reader:
         match row["kind"]:
             case "Sample":
                 dist = self.distribution(row["dist"])
-                return Sample(*head, dist, row["observed"], row["auxiliary"], tuple(row["names"]))
+                missing = Missing(**row["missing"]) if "missing" in row else None
+                return Sample(*head, dist, row["observed"], row["auxiliary"], tuple(row["names"]), missing)
             case "Deterministic":
                 return Deterministic(*head, self.values[row["expression"]], row["intervened"], tuple(row["names"]))
             case "Factor":
@@ -255,6 +266,9 @@ class _Reader:
             case "Param":
                 shape = None if row["shape"] is None else tuple(row["shape"])
                 return Param(*head, self.attribute(row["init"]), self.support(row["support"]), shape)
+            case "Carry":
+                init, following = self.values[row["init"]], self.values[row["following"]]
+                return Carry(*head, init, following, row["reverse"], row["hint"])
             case "Network":
                 return Network(*head, self.network(row["spec"]), row["random"])
         raise FormatError(f"unknown statement kind {row['kind']!r} in a program file.")
@@ -296,6 +310,7 @@ def program_from_json(text: str) -> Program:
             tuple(read.values[v] for v in p["sources"]),
             _location(p),
             p.get("alias", ""),
+            p.get("ordered", False),
         )
         for p in document["plates"]
     )

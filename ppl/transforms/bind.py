@@ -16,12 +16,16 @@ from ppl.language.arrays import to_numpy
 from ppl.program.check import check_indices
 from ppl.program.distributions import Distribution
 from ppl.program.program import Program
-from ppl.program.statements import Deterministic, Factor, Input, Param, PlateStatement, Sample, Statement
+from ppl.program.statements import Carry, Deterministic, Factor, Input, Param, PlateStatement, Sample, Statement
 from ppl.program.values import Plate, Value, dtype_kind, walk
 from ppl.program.vocabulary import LEAVES, OPS
 
+from .missing import forget
 
-def bind(program: Program, inputs: Mapping[str, Any], *, same_rows: bool = False) -> Program:
+
+def bind(
+    program: Program, inputs: Mapping[str, Any], *, same_rows: bool = False, lengths: Mapping[str, int] | None = None
+) -> Program:
     """The same declaration on other inputs.
 
     A plate that maps over an input has new rows if that input had other values before, be there as many of them or not.
@@ -31,6 +35,7 @@ def bind(program: Program, inputs: Mapping[str, Any], *, same_rows: bool = False
         program: any program.
         inputs: an array for each input that changes.
         same_rows: inputs of unchanged length hold other values for the old rows.
+        lengths: new lengths of scans without inputs.
 
     Returns:
         A program whose plates have the sizes of the new inputs. What is observed in a plate with new rows is no longer
@@ -58,7 +63,14 @@ def bind(program: Program, inputs: Mapping[str, Any], *, same_rows: bool = False
     shapes = {name: arrays[name].shape if name in arrays else i.shape for name, i in known.items()}
     changed = set[str]() if same_rows else changed_inputs(program, arrays)
     fresh = {p.name for p in program.plates if plate_inputs(p) & changed}
-    rebuilt = _Rebuilder(program, shapes, fresh, set(arrays)).program(arrays)
+    longer = {p.name for p in program.plates if p.name in (lengths or {})}
+    resized = {n for n, i in known.items() if shapes[n] != i.shape}
+    # Where rows change the data goes, and what was brought along for its missing elements goes with it.
+    touched = fresh | longer | {p.name for p in program.plates if plate_inputs(p) & resized}
+    gaps = {n for n, s in program.sites.items() if s.missing and touched & {p.name for p in s.plates}}
+    program = forget(program, gaps)
+    shapes = {i.name: shapes[i.name] for i in program.inputs}
+    rebuilt = _Rebuilder(program, shapes, fresh, set(arrays), lengths or {}).program(arrays)
     check_indices(rebuilt)
     return rebuilt
 
@@ -102,8 +114,14 @@ def _check_input(program: Program, known: Input, array: np.ndarray) -> np.ndarra
 
 class _Rebuilder:
     def __init__(
-        self, program: Program, shapes: Mapping[str, tuple[int, ...]], fresh: set[str], bound: set[str]
+        self,
+        program: Program,
+        shapes: Mapping[str, tuple[int, ...]],
+        fresh: set[str],
+        bound: set[str],
+        lengths: Mapping[str, int],
     ) -> None:
+        self.lengths = lengths
         self.old = program
         self.shapes = shapes
         self.fresh = fresh
@@ -118,7 +136,7 @@ class _Rebuilder:
         if old not in self.plates:
             statement = self.opened[old]
             sources = [self.value(v) for v in statement.sources]
-            lengths = {v.shape[0] for v in sources} or {old.size}
+            lengths = {v.shape[0] for v in sources} or {self.lengths.get(old.name, old.size)}
             facts: dict[str, Any] = {
                 "model": self.old.name,
                 "declared_at": statement.location,
@@ -163,7 +181,7 @@ class _Rebuilder:
             left = self.stack(node.attr("plates"))
             attrs = (("plates", left),)
         plates = self.stack(node.plates)
-        if node.op == "site":
+        if node.op in ("site", "carry"):
             return self.sites[node.attr("name")]
         if node.op == "input":
             shape = tuple(self.shapes[node.attr("name")])
@@ -197,8 +215,9 @@ class _Rebuilder:
 
     def distribution(self, dist: Distribution) -> Distribution:
         out = dist.substitute(self.value)
-        if not dist.expanded and not dist.nested():
-            out.event_shape = out.batch_shape() + out.core_shape()
+        if not dist.nested():
+            # What `expand` repeats was written as a number, which no input changes.
+            out.event_shape = (dist.element_shape if dist.expanded else out.batch_shape()) + out.core_shape()
         return out
 
     def statement(self, s: Statement) -> Statement:
@@ -218,6 +237,13 @@ class _Rebuilder:
                 return new
             case Factor():
                 return replace(s, plates=plates, expression=self.value(s.expression))
+            case Carry():
+                # What follows reads statements that come later; `program` fills it in when they have been rebuilt.
+                new = replace(s, plates=plates, init=self.value(s.init))
+                self.sites[s.name] = Value(
+                    "carry", (), s.value.attrs, plates, new.init.shape, new.init.dtype, list(s.value.hint) or [s.hint]
+                )
+                return new
             case Param():
                 fresh = self.fresh_plate(s)
                 # Without `shape` it starts from the numbers of one element, which serve any number of rows.
@@ -252,6 +278,9 @@ class _Rebuilder:
 
     def program(self, arrays: dict[str, np.ndarray]) -> Program:
         statements = tuple(self.statement(s) for s in self.old.statements)
+        statements = tuple(
+            replace(s, following=self.value(s.following)) if isinstance(s, Carry) else s for s in statements
+        )
         observed = {s.name for s in statements if isinstance(s, Sample) and s.observed}
         inputs = tuple(Input(i.name, tuple(self.shapes[i.name]), i.dtype) for i in self.old.inputs)
         names = {i.name for i in inputs} | observed

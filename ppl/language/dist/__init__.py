@@ -3,6 +3,7 @@
 from ppl.program import supports as support
 from ppl.program.distributions import Distribution as Distribution
 
+from . import kernels as kernels
 from .bijections import Bijection as Bijection
 from .bijections import Compose as Compose
 from .bijections import Inverse as Inverse
@@ -50,6 +51,7 @@ from .folded import Folded as Folded
 from .gammas import Chi2 as Chi2
 from .gammas import Gamma as Gamma
 from .gammas import InverseGamma as InverseGamma
+from .gaussian_process import GaussianProcess as GaussianProcess
 from .kl import kl_divergence as kl_divergence
 from .lifetimes import Dagum as Dagum
 from .lifetimes import FisherSnedecor as FisherSnedecor
@@ -148,6 +150,7 @@ __all__ = [
     "Flow",
     "Folded",
     "Gamma",
+    "GaussianProcess",
     "GaussianRandomWalk",
     "GeneralizedNormal",
     "GeneralizedPareto",
@@ -225,6 +228,7 @@ __all__ = [
     "ZeroSumNormal",
     "biject_to",
     "inverse_of",
+    "kernels",
     "kl_divergence",
     "support",
 ]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from ppl.errors import ModelError, ShapeError, user_location
+from ppl.program.distributions import Distribution
 from ppl.program.flows import flow_context, flow_size, refusal, run_flow
 from ppl.program.layers import Layer, nested
 from ppl.program.networks import NetworkSpec
@@ -15,7 +16,7 @@ from ppl.program.supports import Support
 from ppl.program.values import Shape, Value, lift
 
 from .algebra import Number, neg
-from .bijections import Bijection
+from .bijections import Bijection, Compose
 
 
 class Flow(Bijection):
@@ -166,3 +167,16 @@ class Flow(Bijection):
     def preimage(self, support: Support) -> Support:
         """All reals, of all reals."""
         return self.image(support)
+
+
+def flows_of(dist: Distribution) -> list[Flow]:
+    """The flows that a distribution is made of; those run backwards are left out."""
+    found: list[Flow] = []
+    parts = list(cast("tuple[Bijection, ...]", dist.static.get("bijections", ())))
+    while parts:
+        part = parts.pop(0)
+        if isinstance(part, Flow):
+            found.append(part)
+        elif isinstance(part, Compose):
+            parts += part.parts
+    return found + [flow for inner in dist.nested().values() for flow in flows_of(inner)]
