@@ -30,6 +30,7 @@ PUBLIC = [
     "param",
     "plate",
     "sample",
+    "scan",
     "simulate",
     "spec",
 ]
