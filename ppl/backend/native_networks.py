@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from ppl.errors import UnsupportedByBackend
 from ppl.program.networks import ACTIVATIONS, Layer, NetworkSpec, Weight, apply_layer, apply_network
 from ppl.program.simplify import simplify
@@ -16,6 +14,7 @@ from .layout import Layout
 from .lowering import Lowering, text_of
 from .pieces import Piece
 from .spelling import ATOM, Spelling
+from .text_layout import laid_out
 
 _CONVOLUTIONS = tuple(f"{kind}{rank}d" for kind in ("conv", "conv_transpose") for rank in (1, 2, 3))
 # Layers that both torch.nn and equinox.nn have, with the same weights.
@@ -187,7 +186,7 @@ def function_network(name: str, spec: NetworkSpec, call: Value, spelling: Spelli
     lowering.plan([out])
     result = lowering.piece(out).text
     function = f"{name.removesuffix('_network')}_function"
-    body = "".join(f"    {line}\n" for line in [*lowering.lines, f"return {result}"])
+    body = "".join(f"{line}\n" for line in laid_out(f"    {line}" for line in [*lowering.lines, f"return {result}"]))
     rows = "".join(
         f"    {text_of(full.removeprefix(f'{spec.name}.'))}: {_start(w, i, spelling)},\n"
         for i, (full, w) in enumerate(spec.weights.items())
