@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -185,6 +186,60 @@ def scan(
     return jax.lax.scan(body, carry, xs, length=length, reverse=reverse)[1]
 
 
+def chain(
+    first: Array,
+    own: Array,
+    pair: Array,
+    *,
+    sites: int = 1,
+    starts: bool = False,
+    moving: bool = False,
+    reverse: bool = False,
+) -> Array:
+    """The log of the sum over all paths of discrete values: the forward algorithm, one step after the other.
+
+    Args:
+        first: log weights in the first step beyond `own`, shape (..., values...); with `starts`, for each step.
+        own: log weights in each step, shape (..., steps, values...).
+        pair: log weights of values now and before, shape (..., values..., values...); with `moving`, of each step.
+        sites: how many sites there are, and so axes of values.
+        starts: whether `first` is given for every step, of which one counts.
+        moving: whether `pair` differs from step to step.
+        reverse: whether the last step comes first.
+
+    Returns:
+        Shape (...), axes in front broadcast.
+    """
+    first, own, pair = (_flat(x, n, sites) for x, n in ((first, 1), (own, 1), (pair, 2)))
+    begin = -1 if reverse else 0
+    if starts:
+        first = first[..., begin, :]
+    steps = own.shape[-2]
+    rest = slice(None, -1) if reverse else slice(1, None)
+    alpha = first + own[..., begin, :]
+    weights = jnp.moveaxis(own[..., rest, :], -2, 0)
+    matrices = jnp.moveaxis(pair[..., rest, :, :], -3, 0) if moving else None
+    width = alpha.shape[-1:]
+    batch = jnp.broadcast_shapes(alpha.shape[:-1], pair.shape[: pair.ndim - (3 if moving else 2)])
+    alpha = jnp.broadcast_to(alpha, batch + width)
+
+    def step(alpha: Array, x: Any) -> tuple[Array, None]:
+        weight, matrix = x
+        return jax.nn.logsumexp(alpha[..., None, :] + (pair if matrix is None else matrix), -1) + weight, None
+
+    alpha, _ = jax.lax.scan(step, alpha, (weights, matrices), length=steps - 1, reverse=reverse)
+    return jax.nn.logsumexp(alpha, -1)
+
+
+def _flat(x: Array, times: int, sites: int) -> Array:
+    """The values of several sites on one axis; `times` such groups of axes stand at the right end."""
+    if sites == 1:
+        return x
+    front = x.shape[: x.ndim - times * sites]
+    groups = [x.shape[x.ndim - (times - i) * sites : x.ndim - (times - i - 1) * sites] for i in range(times)]
+    return x.reshape(*front, *(math.prod(g) for g in groups))
+
+
 def _wide(x: Array, shape: tuple[int, ...]) -> Array:
     return jnp.broadcast_to(x, jnp.broadcast_shapes(x.shape, shape))
 
@@ -261,6 +316,7 @@ __all__ = [
     "avg_pool",
     "bernoulli_log_prob",
     "call_network",
+    "chain",
     "clipped_sigmoid",
     "concat",
     "conv",

@@ -102,7 +102,7 @@ class Lowering:
         return self.pieces[id(root)]
 
     def _operands_of(self, node: Value) -> Sequence[Value]:
-        """What is lowered before a node: all operands, but for a recurrence, whose steps are a function of their own."""
+        """What is lowered before a node: all operands, but not the steps of a recurrence, which are a function."""
         if id(node) in self.pieces:
             return ()
         return outside(node) if node.op == "scan" else node.args

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from ppl.errors import UnknownNameError, UnsupportedByBackend, nearest, user_location
+from ppl.language.dist.imputed import Imputed
 from ppl.program.distributions import Distribution
+from ppl.program.missing import completed, missing_site
 from ppl.program.networks import NetworkSpec
 from ppl.program.ops import to_float
 from ppl.program.printing import fresh
@@ -24,6 +26,7 @@ from .families import Library, native_text
 from .layout import Layout, alignment, frame_of, index_text, merge
 from .lowering import Lowering, identifier, text_of
 from .module_text import module_text
+from .native_data import native_likelihood
 from .native_names import RESERVED, network_variables, variable_names
 from .native_networks import (
     equinox_network,
@@ -198,6 +201,7 @@ class NativeEmitter:
         return f"{self.backend}.plate({text_of(name)}, {size}, dim=-{self.positions[name]})"
 
     def enter(self, open_now: tuple[Plate, ...], plates: tuple[Plate, ...]) -> list[str]:
+        """Lines that open plates, when some are open already."""
         lines = []
         for depth in range(_shared(open_now, plates), len(plates)):
             plate = plates[depth]
@@ -211,7 +215,7 @@ class NativeEmitter:
         out: dict[str, tuple[Any, list[Value]]] = {}
         for s in self.program.statements:
             if isinstance(s, Sample):
-                dist = self.resolver.distribution(s.dist)
+                dist = self.resolver.distribution(native_likelihood(s, self.backend)).spelled()
                 out[s.name] = (dist, list(dist.values()))
             elif isinstance(s, (Deterministic, Factor)):
                 value = self.resolver.value(s.expression)
@@ -223,6 +227,7 @@ class NativeEmitter:
     # --- statements -----------------------------------------------------------------------------------------------
 
     def statement(self, statement: Statement, body: Any) -> list[str]:
+        """The lines of one statement, from what it is made of."""
         name = statement.name
         variable = self.variables[name]
         library = self.backend
@@ -278,6 +283,11 @@ class NativeEmitter:
         """The `obs` argument of an observed site."""
         variable = self.variables[site.name]
         shape = index_text([("None" if p is None else ":") for p in frame] + [":"] * len(site.dist.event_shape))
+        if site.missing is not None and site.missing.how == "imputed":
+            data = Value("slot", (), (), site.plates, site.dist.event_shape, site.dist.dtype)
+            self.lowering.hold(data, Piece(variable + shape, ATOM, Layout(False, frame, data.ndim)))
+            free = self.program.sites[missing_site(site.name)].value
+            return f", obs=None if {variable} is None else {self.lowering.piece(completed(site, data, free)).text}"
         if not self.step:
             return f", obs={variable}{shape}"
         declared = self.program.sites[site.name].plates
@@ -304,7 +314,8 @@ class NativeEmitter:
         return self.backend == "pyro" and site.dist.dtype != "float" and site.dist.family != "Categorical"
 
     def _is_used(self, name: str) -> bool:
-        return any(name in self.program.parents(s.name) for s in self.program.statements)
+        read = any(name in self.program.parents(s.name) for s in self.program.statements)
+        return read or isinstance(self.program.sites[name].dist, Imputed)
 
     def _param(self, statement: Param, variable: str) -> list[str]:
         frame = frame_of(statement.plates, self.positions)
@@ -354,6 +365,9 @@ class NativeEmitter:
 
     def bare(self, dist: Distribution, batch_rank: int) -> str:
         """A distribution without expand, mask and to_event; parameters lined up for `batch_rank` independent axes."""
+        if isinstance(dist, Imputed):
+            # Its density is part of that of the site whose missing elements it holds.
+            return f"dist.ImproperUniform({self._constraint(dist.support)}, (), {dist.event_shape})"
         ranks = {id(v): (dist.parameter_rank(n) if n in dist.parameters else 0) for n, v in dist.params.items()}
 
         counts = {id(v) for n, v in dist.params.items() if n in dist.parameters and dist.parameters[n].discrete}

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -29,6 +30,12 @@ def clipped_sigmoid(x: Tensor) -> Tensor:
     """The sigmoid, kept off 0 and 1 by the smallest number that the precision tells apart from them."""
     limits = torch.finfo(x.dtype)
     return torch.sigmoid(x).clamp(limits.tiny, 1.0 - limits.eps)
+
+
+def cholesky(x: Tensor) -> Tensor:
+    """Lower Cholesky factors; NaN where a matrix is not positive definite, as in JAX."""
+    factor, info = torch.linalg.cholesky_ex(x)
+    return torch.where(info[..., None, None] == 0, factor, torch.nan)
 
 
 def prod(x: Tensor, axes: Sequence[int], *, keepdim: bool = False) -> Tensor:
@@ -153,6 +160,73 @@ def scan(
     return tuple(torch.stack(torch.broadcast_tensors(*column)) for column in zip(*rows, strict=True))
 
 
+# Numbers that one level of the tree of products may hold; beyond that, paths are summed step by step.
+_LARGEST_TREE = 2**25
+
+
+def chain(
+    first: Tensor,
+    own: Tensor,
+    pair: Tensor,
+    *,
+    sites: int = 1,
+    starts: bool = False,
+    moving: bool = False,
+    reverse: bool = False,
+) -> Tensor:
+    """The log of the sum over all paths of discrete values.
+
+    The steps are multiplied in pairs, these again in pairs, and so on: a few large operations instead of many small
+    ones. Where that would take too much memory, step by step.
+
+    Args:
+        first: log weights in the first step beyond `own`, shape (..., values...); with `starts`, for each step.
+        own: log weights in each step, shape (..., steps, values...).
+        pair: log weights of values now and before, shape (..., values..., values...); with `moving`, of each step.
+        sites: how many sites there are, and so axes of values.
+        starts: whether `first` is given for every step, of which one counts.
+        moving: whether `pair` differs from step to step.
+        reverse: whether the last step comes first.
+
+    Returns:
+        Shape (...), axes in front broadcast.
+    """
+    first, own, pair = (_flat(x, n, sites) for x, n in ((first, 1), (own, 1), (pair, 2)))
+    if reverse:
+        own = own.flip(-2)
+        first = first.flip(-2) if starts else first
+        pair = pair.flip(-3) if moving else pair
+    first = first[..., 0, :] if starts else first
+    alpha = first + own[..., 0, :]
+    steps, values = own.shape[-2] - 1, own.shape[-1]
+    pair = pair[..., 1:, :, :] if moving else pair.unsqueeze(-3)
+    batch = torch.broadcast_shapes(alpha.shape[:-1], own.shape[:-2], pair.shape[:-3])
+    if steps * values**3 * max(1, math.prod(batch)) > 2 * _LARGEST_TREE:
+        for t in range(steps):
+            matrix = pair[..., t if moving else 0, :, :]
+            alpha = torch.logsumexp(alpha.unsqueeze(-2) + matrix, -1) + own[..., t + 1, :]
+        return torch.logsumexp(alpha, -1)
+    product = pair + own[..., 1:, :].unsqueeze(-1)
+    while product.shape[-3] > 1:
+        odd = product[..., -1:, :, :] if product.shape[-3] % 2 else None
+        even = product.shape[-3] - product.shape[-3] % 2
+        earlier, later = product[..., 0:even:2, :, :], product[..., 1:even:2, :, :]
+        product = torch.logsumexp(later.unsqueeze(-1) + earlier.unsqueeze(-3), -2)
+        product = product if odd is None else torch.cat([product, odd], -3)
+    if product.shape[-3]:
+        alpha = torch.logsumexp(product[..., 0, :, :] + alpha.unsqueeze(-2), -1)
+    return torch.logsumexp(alpha, -1).expand(batch)
+
+
+def _flat(x: Tensor, times: int, sites: int) -> Tensor:
+    """The values of several sites on one axis; `times` such groups of axes stand at the right end."""
+    if sites == 1:
+        return x
+    front = x.shape[: x.ndim - times * sites]
+    groups = [x.shape[x.ndim - (times - i) * sites : x.ndim - (times - i - 1) * sites] for i in range(times)]
+    return x.reshape(*front, *(math.prod(g) for g in groups))
+
+
 def call_network(
     module: Any, params: dict[str, Tensor], name: str, x: Tensor, rank: int, shape: tuple[int, ...]
 ) -> Tensor:
@@ -237,6 +311,8 @@ __all__ = [
     "avg_pool",
     "bernoulli_log_prob",
     "call_network",
+    "chain",
+    "cholesky",
     "clipped_sigmoid",
     "concat",
     "conv",

@@ -91,7 +91,7 @@ def mapped_rows(trace: Trace, what: str, name: Any, input: Any, size: int | None
     """
     at = user_location()
     size_word = _SIZE[what]
-    if not isinstance(cast(Any, name), str) or not name:
+    if not isinstance(name, str) or not name:
         raise PlateError(
             f"a {what} needs a name first.",
             model=trace.model,

@@ -151,5 +151,3 @@ def _followers(trace: Trace, init: Any, result: Any, carries: list[Carry], at: L
             )
         out.append(value)
     return out
-
-

@@ -32,7 +32,8 @@ def rebuild(tree: Any, values: Iterator[Any]) -> Any:
         return dict(zip(cast("Mapping[Any, Any]", tree), items.values(), strict=True))
     if hasattr(tree, "_fields"):
         return type(tree)(**items)
-    return type(tree)(items.values())
+    make: Any = type(tree)
+    return make(items.values())
 
 
 def structure(tree: Any) -> str:

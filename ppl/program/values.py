@@ -31,6 +31,10 @@ class Plate:
         return f"{self.name} ({self.size})"
 
 
+# What the lane of a site's values in the step before is called, behind the name of the site.
+BEFORE = " before"
+
+
 @dataclass(frozen=True)
 class Lane(Plate):
     """An axis of alternatives that are summed out: components of a mixture, values of a discrete site.
@@ -39,9 +43,22 @@ class Lane(Plate):
 
     Attributes:
         of: the plates of the site whose values it holds.
+        before: for a lane of the values that the site had in the step before, the plate of these steps.
+        reverse: whether the step before is the next element of that plate.
     """
 
     of: tuple[Plate, ...] = ()
+    before: Plate | None = None
+    reverse: bool = False
+
+    @property
+    def site(self) -> str:
+        """Name of the site whose values it holds."""
+        return self.name.removesuffix(BEFORE) if self.before else self.name
+
+    def earlier(self, time: Plate, reverse: bool) -> Lane:
+        """The lane of the values that the site had in the step before."""
+        return Lane(self.name + BEFORE, self.size, self.of, time, reverse)
 
 
 # The plates that are open while a model is traced, outermost first; None when no model is being traced. An operation
@@ -177,7 +194,7 @@ class Value:
         )
 
     def __add__(self, other: Any) -> Value:
-        return _apply("add", self, other)
+        return NotImplemented if _has_own_operators(other) else _apply("add", self, other)
 
     def __radd__(self, other: Any) -> Value:
         return _apply("add", other, self)
@@ -189,7 +206,7 @@ class Value:
         return _apply("subtract", other, self)
 
     def __mul__(self, other: Any) -> Value:
-        return _apply("multiply", self, other)
+        return NotImplemented if _has_own_operators(other) else _apply("multiply", self, other)
 
     def __rmul__(self, other: Any) -> Value:
         return _apply("multiply", other, self)
@@ -271,6 +288,11 @@ class Value:
 
     def __invert__(self) -> Value:
         return _apply("logical_not", self)
+
+
+def _has_own_operators(other: Any) -> bool:
+    # As numpy understands it: a kernel that is scaled by a value decides what that is.
+    return getattr(other, "__array_ufunc__", False) is None
 
 
 def _apply(op: str, /, *args: Any, **attrs: Any) -> Value:

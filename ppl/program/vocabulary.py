@@ -457,6 +457,8 @@ define("element", "special", _element)
 define("plate_sum", "special", _same)
 # Sum alternatives out, in log space: only densities contain these.
 define("lane_logsumexp", "special", _same)
+# The sum over all paths of discrete sites through a scan, in log space: `ppl.program.ops.chain`.
+define("chain", "special", _same, 3)
 # Reduce the one leading axis (particles) by `how`: "mean" or "logsumexp".
 define("lead_reduce", "special", _same)
 # What the step before left: the second operand one step earlier, and the first operand at the first step.

@@ -7,14 +7,16 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from ppl.errors import StrategyError
+from ppl.language.dist.imputed import Imputed
 from ppl.program.distributions import Distribution
+from ppl.program.missing import completed, gathered, held, known_elements, missing_site
 from ppl.program.networks import Weight, apply_network
-from ppl.program.ops import apply, leave, merge_plates, plate_sum
+from ppl.program.ops import apply, chain, leave, merge_plates, plate_sum
 from ppl.program.program import Program
 from ppl.program.statements import Deterministic, Factor, Sample, Statement
 from ppl.program.values import DType, Lane, Plate, Shape, Value, lift, reference, walk
 
-from .exact import Term, eliminate, lane_of, refuse_leaving
+from .exact import eliminate, lane_of, refuse_leaving, term_of
 from .recurrence import Carries, Handed, scanned, shift, step_keys
 
 
@@ -120,6 +122,10 @@ class Resolver:
             return scanned(args[0], node.attr("at"))
         if node.op == "step_keys":
             return step_keys(args[0], node.attr("plate"))
+        if node.op == "chain":
+            first, own, pair = args
+            lanes = tuple(zip(node.attr("now"), node.attr("before"), strict=True))
+            return chain(first, own, pair, node.attr("plate"), lanes, node.attr("reverse"))
         if node.op == "shift":
             return shift(args[0], args[1], node.attr("plate"), node.attr("reverse"), "".join(node.hint[:1]))
         # What replaces a site may vary over fewer plates than the site did (a constant set by `do`, for example).
@@ -128,15 +134,19 @@ class Resolver:
             plates = (*plates, node.attr("plate"))
         return Value(node.op, args, node.attrs, plates, node.shape, node.dtype, node.hint)
 
-    def carries(self) -> Carries | None:
-        """What replaces the names of carries, once every statement has been resolved; None where there are none."""
+    def carries(self, first: bool = False) -> Carries | None:
+        """What replaces the names of carries, once every statement has been resolved; None where there are none.
+
+        Args:
+            first: whether carries of sites that are summed out have their start, or the values of the step before.
+        """
         if not self.program.carries:
             return None
         handed: dict[str, Handed] = {}
         for name, carry in self.program.carries.items():
             self.statement = name
             handed[name] = Handed(carry, self.value(carry.init), self.value(carry.following))
-        return Carries(self.program.name, handed, self.values.values(), self.rebuilt)
+        return Carries(self.program.name, handed, self.values.values(), self.rebuilt, first)
 
     def _leave(self, node: Value, body: Value) -> Value:
         for lane in body.plates:
@@ -168,6 +178,12 @@ class Resolver:
             out.hint.extend(node.hint)
         return out
 
+    def observed(self, statement: Sample) -> Value:
+        """The value of an observed site: its data, with imputed elements in the place of missing ones."""
+        if statement.missing is None or statement.missing.how != "imputed":
+            return statement.value
+        return completed(statement, statement.value, self.values[missing_site(statement.name)])
+
     def distribution(self, dist: Distribution) -> Distribution:
         """A distribution with its parameters filled in."""
         return dist.substitute(self.value)
@@ -183,6 +199,7 @@ class Density:
         values: expression of every site and deterministic value; of exactly summed sites, all their values.
         plates: the plates that each term is summed over.
         parts: the statements whose terms each term holds: more than one where a discrete site was summed out.
+        firsts: for terms that vary over kept sites of the step before, what they are in the first step.
     """
 
     terms: dict[str, Value]
@@ -190,6 +207,7 @@ class Density:
     values: dict[str, Value]
     plates: dict[str, tuple[Plate, ...]]
     parts: dict[str, tuple[str, ...]]
+    firsts: dict[str, Value] = field(default_factory=dict[str, Value])
 
     def total(self, batch: Mapping[str, int] | None = None) -> Value:
         """The sum of all terms over their plates, in nats."""
@@ -209,7 +227,7 @@ def log_density(
     checked: bool = True,
     exact: Collection[str] = (),
     batch: Mapping[str, int] | None = None,
-    keep: str | None = None,
+    keep: Collection[str] = (),
 ) -> Density:
     """Log density of every random site and factor.
 
@@ -221,7 +239,7 @@ def log_density(
             known to lie inside.
         exact: finite discrete sites that are summed out; their values must not be given.
         batch: number of evaluated elements of each subsampled plate.
-        keep: one of the exact sites that is not summed out: its terms vary over its lane.
+        keep: exact sites that are not summed out: their terms vary over their lanes.
 
     Raises:
         StrategyError: an exact site cannot be summed out.
@@ -235,13 +253,15 @@ def log_density(
         name = resolver.statement = statement.name
         if isinstance(statement, Sample):
             dist = resolver.distribution(statement.dist)
-            value = given.get(name, statement.value)
+            value = given.get(name)
+            if value is None:
+                value = resolver.observed(statement) if statement.observed else statement.value
             if name in exact:
                 lanes[name], value = lane_of(statement)
             resolver.values[name] = value
             guarded = checked and name not in exact and not (statement.observed and _checked_when_observed(statement))
             dists[name] = dist if guarded else dist.unchecked()
-            terms[name] = dists[name].log_prob(value)
+            terms[name] = _known_log_prob(statement, dists[name], value)
         elif isinstance(statement, Deterministic):
             try:
                 resolver.values[name] = _named(resolver.value(statement.expression), statement)
@@ -250,19 +270,33 @@ def log_density(
         elif isinstance(statement, Factor):
             terms[name] = resolver.value(statement.expression)
     close = resolver.carries()
+    firsts: dict[str, Value] = {}
     if close is not None:
+        start = resolver.carries(first=True) if lanes else None
+        if start is not None:
+            firsts = {n: start(t) for n, t in terms.items()}
         terms = {n: close(t) for n, t in terms.items()}
         dists = {n: d.substitute(close) for n, d in dists.items()}
         resolver.values = {n: close(v) for n, v in resolver.values.items()}
     plates = {name: program.by_name[name].plates for name in terms}
     parts = {name: (name,) for name in terms}
     if lanes:
-        whole = {n: Term(t, plates[n], parts[n]) for n, t in terms.items()}
-        summed = eliminate(program, whole, batch or {}, lanes.get(keep or ""))
+        whole = {n: term_of(t, plates[n], n, firsts.get(n)) for n, t in terms.items()}
+        summed = eliminate(program, whole, batch or {}, {lanes[n] for n in keep})
         terms = {n: t.value for n, t in summed.items()}
+        firsts = {n: t.first for n, t in summed.items() if t.first is not None}
         plates = {n: t.plates for n, t in summed.items()}
         parts = {n: t.parts for n, t in summed.items()}
-    return Density(terms, dists, resolver.values, plates, parts)
+    return Density(terms, dists, resolver.values, plates, parts, firsts if lanes else {})
+
+
+def _known_log_prob(statement: Sample, dist: Distribution, value: Value) -> Value:
+    """The log density of a site in nats, of its known elements alone where missing ones are summed out."""
+    missing = statement.missing
+    if missing is None or missing.how != "summed":
+        return dist.log_prob(value)
+    known = known_elements(statement)
+    return dist.marginal_log_prob(value, known) if missing.numbers else dist.mask(known).log_prob(value)
 
 
 def _checked_when_observed(statement: Sample) -> bool:
@@ -275,6 +309,29 @@ def _named(value: Value, statement: Statement) -> Value:
         return value
     # A copy: the value may be the program's own, whose text would change with what was computed from it before.
     return Value(value.op, value.args, value.attrs, value.plates, value.shape, value.dtype, [statement.name])
+
+
+@dataclass(frozen=True)
+class Continued:
+    """The steps of a scan that are known, when all its steps are simulated.
+
+    Attributes:
+        plate: the plate of the steps.
+        count: how many steps are known, from the first one on.
+        anew: sites whose known values feed later steps, while what is reported of them are new draws at all steps.
+    """
+
+    plate: Plate
+    count: int
+    anew: frozenset[str] = frozenset()
+
+    def combined(self, known: Value, drawn: Value) -> Value:
+        """Known values at the known steps, draws at all others."""
+        index = Value("plate_index", (), (("plate", self.plate),), (self.plate,), (), "int")
+        early = apply("less", index, self.count)
+        if drawn.shape:
+            early = apply("reshape", early, shape=(1,) * drawn.ndim)
+        return apply("where", early, known, drawn)
 
 
 @dataclass(frozen=True)
@@ -301,6 +358,7 @@ def simulator(
     params: Mapping[str, Value] | None = None,
     lead: bool = True,
     densities: bool = False,
+    continued: Continued | None = None,
 ) -> Simulator:
     """Draw every site that is not given, in order.
 
@@ -310,17 +368,28 @@ def simulator(
         params: expressions for parameters that are replaced.
         lead: whether draws carry leading axes (many draws at once).
         densities: whether to give the log density of each draw too, which is cheaper along with the draw.
+        continued: the steps of a scan that are known; sites in `given` that have these steps are drawn at all others.
     """
     resolver = Resolver(program, {}, params or {})
     noise: list[NoiseSpec] = []
     log_probs: dict[str, Value] = {}
     dists: dict[str, Distribution] = {}
     given = dict(given or {})
+    anew: dict[str, Value] = {}
     for statement in program.statements:
         if isinstance(statement, Sample):
             name = statement.name
-            if name in given:
+            imputed = statement.missing is not None and statement.missing.how == "imputed"
+            if isinstance(statement.dist, Imputed) and name not in given:
+                # Drawn with the site that it belongs to, which comes next.
+                continue
+            known = continued is not None and name in given and continued.plate in statement.plates
+            if name in given and not imputed and not known:
                 resolver.values[name] = given[name]
+                continue
+            free = missing_site(name)
+            if name in given and free in given:
+                resolver.values[name] = completed(statement, given[name], given[free])
                 continue
             dist = dists[name] = resolver.distribution(statement.dist).unchecked()
             source = Noise(name, statement.plates, lead, noise)
@@ -329,11 +398,20 @@ def simulator(
             else:
                 value = dist.draw(source)
             resolver.values[name] = _named(value, statement)
+            if known and continued is not None:
+                if name in continued.anew:
+                    anew[name] = value
+                resolver.values[name] = continued.combined(given[name], value)
+                continue
+            if imputed and free not in given:
+                resolver.values[free] = gathered(statement, resolver.values[name])
+                if name in given:
+                    resolver.values[name] = held(statement, given[name], resolver.values[name])
         elif isinstance(statement, Deterministic):
             resolver.values[statement.name] = given.get(statement.name, resolver.value(statement.expression))
     close = resolver.carries()
     if close is not None:
-        resolver.values = {n: close(v) for n, v in resolver.values.items()}
+        resolver.values = {n: close(v) for n, v in {**resolver.values, **anew}.items()}
         log_probs = {n: close(v) for n, v in log_probs.items()}
         dists = {n: d.substitute(close) for n, d in dists.items()}
     return Simulator(resolver.values, log_probs, tuple(noise), dists)

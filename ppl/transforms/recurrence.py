@@ -3,8 +3,8 @@
 While the statements of a program are resolved, what a step is handed stays a name. Once all statements are resolved it
 is known what every step hands on, as an expression of such names. A carry that follows from sampled sites and inputs
 alone is that expression one step earlier (`shift`), for all steps at once. Carries that follow from themselves become
-one recurrence (`scan`), which a backend computes step by step; what else depends on them is again computed for all steps
-at once from the carries that the recurrence leaves behind.
+one recurrence (`scan`), which a backend computes step by step; what else depends on them is again computed for all
+steps at once from the carries that the recurrence leaves behind.
 
 A `scan` node has as operands the start of each carry, then what each hands on, then other values of a step that are
 wanted for all steps. Inside it the carries are leaves `carried`, whose token belongs to this one node. `scanned` takes
@@ -14,6 +14,7 @@ one of its results: those of all steps, along the plate of the scan.
 from __future__ import annotations
 
 import itertools
+import operator
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -55,7 +56,8 @@ class Carries:
         carries: by name.
         results: values of statements; those that a recurrence computes anyway are taken from it.
         rebuild: a node with other operands.
-        before: for each lane of a scan, the lane that holds the value of the step before.
+        first: what to put for a carry that holds a discrete site which is summed out: its start, as in the first step,
+            or the values of the site in the step before, on a lane of their own.
     """
 
     def __init__(
@@ -64,13 +66,13 @@ class Carries:
         carries: Mapping[str, Handed],
         results: Iterable[Value],
         rebuild: Rebuild,
-        before: Mapping[Lane, Lane] | None = None,
+        first: bool = False,
     ) -> None:
         self.model = model
         self.carries = carries
         self.results = list(results)
         self.rebuild = rebuild
-        self.before = before or {}
+        self.first = first
         self.known: dict[str, Value] = {}
         self.taken: dict[int, Value] = {}
         self._done: dict[int, Value] = {}
@@ -130,10 +132,17 @@ class Carries:
         return done[id(root)]
 
     def _shifted(self, handed: Handed, init: Value, following: Value) -> Value:
-        lanes = [p for p in following.plates if isinstance(p, Lane)]
-        if lanes:
-            following = _earlier(following, self.before, handed)
-        return shift(init, following, handed.time, handed.statement.reverse, handed.statement.hint)
+        lanes = lanes_of(following, handed.time)
+        if not lanes:
+            return shift(init, following, handed.time, handed.statement.reverse, handed.statement.hint)
+        if self.first:
+            return init
+        if any(lane.before for lane in lanes):
+            raise self._second_order(handed.statement, lanes[0])
+        earlier = _earlier(following, {lane: lane.earlier(handed.time, handed.statement.reverse) for lane in lanes})
+        if handed.time not in earlier.plates:
+            return earlier
+        return shift(init, earlier, handed.time, handed.statement.reverse, handed.statement.hint)
 
     def _recurrence(self, names: list[str], known: Mapping[str, Value]) -> dict[str, Value]:
         """One `scan` node for carries that follow from themselves and one another."""
@@ -149,27 +158,30 @@ class Carries:
         drawn = [v for v in cone.values() if v.op == "native" and id(v) in depends]
         keys = {id(k): step_keys(k, time) for v in drawn for k in _keys(v.args[0])}
         extras = [v for v in (*self.results, *drawn) if id(v) in depends and v.op != "carry"]
-        extras = [v for i, v in enumerate(extras) if all(v is not h.following for h in handed) and v not in extras[:i]]
+        unlike = {id(h.following) for h in handed}
+        extras = [v for v in {id(v): v for v in extras}.values() if id(v) not in unlike]
         filled = [self._with(v, known) for v in extras]
         plates = [tuple(p for p in i.plates if p != time) for i in inits]
         while True:
             # What a step hands on may vary over more plates than the start: then so does what it is handed.
-            slots = {
-                n: _slot(n, token, (*p, time), h.statement) for n, p, h in zip(names, plates, handed, strict=True)
-            }
+            slots = {n: _slot(n, token, (*p, time), h.statement) for n, p, h in zip(names, plates, handed, strict=True)}
             memo: dict[int, Value] = dict(keys)
             steps = [self._filled(f, slots, memo, {}) for f in followers]
-            wider = [
-                _joined(p, tuple(q for q in s.plates if q != time)) for p, s in zip(plates, steps, strict=True)
-            ]
+            wider = [_joined(p, tuple(q for q in s.plates if q != time)) for p, s in zip(plates, steps, strict=True)]
             if wider == plates:
                 break
             plates = wider
-        lanes = [p for s in steps for p in s.plates if isinstance(p, Lane)]
+        lanes = [lane for s in steps for lane in lanes_of(s, time)]
         if lanes:
             raise self._paths(handed[0].statement, lanes[0])
         more = [self._filled(f, slots, memo, {}) for f in filled]
-        attrs = (("count", len(names)), ("names", tuple(names)), ("plate", time), ("reverse", reverse), ("token", token))
+        attrs = (
+            ("count", len(names)),
+            ("names", tuple(names)),
+            ("plate", time),
+            ("reverse", reverse),
+            ("token", token),
+        )
         node = Value("scan", (*inits, *steps, *more), attrs, (), (), "float")
         out: dict[str, Value] = {}
         for i, (name, h, init) in enumerate(zip(names, handed, inits, strict=True)):
@@ -185,13 +197,25 @@ class Carries:
         return StrategyError(
             f"it cannot be summed out: what scan {carry.time.name!r} carries from step to step ({carry.hint!r}) is "
             "computed from it, and so all its paths would count.",
-            site=lane.name,
+            site=lane.site,
             model=self.model,
             declared_at=carry.location,
             plate=str(carry.time),
             expected="a carry that hands on the site itself",
             got=f"a carry that is computed from {lane.name!r} and from itself",
             remedy="Give the site a place in the guide, or carry the site and compute from it within the step.",
+        )
+
+    def _second_order(self, carry: Carry, lane: Lane) -> StrategyError:
+        return StrategyError(
+            f"it cannot be summed out: a step of scan {carry.time.name!r} reads it two steps back.",
+            site=lane.site,
+            model=self.model,
+            declared_at=carry.location,
+            plate=str(carry.time),
+            expected="a step that reads the site of the step before",
+            got=f"a carry {carry.hint!r} that hands on what it was handed",
+            remedy="Let one site take the pairs of values, or give the site a place in the guide.",
         )
 
     def _tangled(self, group: list[str]) -> StrategyError:
@@ -253,17 +277,20 @@ def _dependents(nodes: list[Value], names: Collection[str]) -> set[int]:
     return found
 
 
-def _earlier(value: Value, before: Mapping[Lane, Lane], handed: Handed) -> Value:
-    """A value of a step whose lanes are those of the step before."""
+def lanes_of(value: Value, time: Plate) -> list[Lane]:
+    """The lanes of sites in the steps of a scan that a value varies over."""
+    return [p for p in value.plates if isinstance(p, Lane) and time in p.of]
+
+
+def _earlier(value: Value, lanes: Mapping[Lane, Lane]) -> Value:
+    """A value of a step with other lanes."""
     done: dict[int, Value] = {}
-
-    def moved(plates: tuple[Plate, ...]) -> tuple[Plate, ...]:
-        return tuple(before.get(p, p) if isinstance(p, Lane) else p for p in plates)
-
     for node in walk([value]):
         args = tuple(done[id(a)] for a in node.args)
-        attrs = tuple((k, before.get(v, v) if isinstance(v, Lane) else v) for k, v in node.attrs)
-        done[id(node)] = Value(node.op, args, attrs, moved(node.plates), node.shape, node.dtype, node.hint)
+        attrs = tuple((k, lanes.get(v, v) if isinstance(v, Lane) else v) for k, v in node.attrs)
+        plates = tuple(lanes.get(p, p) if isinstance(p, Lane) else p for p in node.plates)
+        same = plates == node.plates and attrs == node.attrs and all(map(operator.is_, args, node.args))
+        done[id(node)] = node if same else Value(node.op, args, attrs, plates, node.shape, node.dtype, node.hint)
     return done[id(value)]
 
 
@@ -293,5 +320,3 @@ def _components(names: Collection[str], reads: Mapping[str, Collection[str]]) ->
         if name not in index:
             visit(name)
     return out
-
-

@@ -44,6 +44,51 @@ def scanned(low: Lowering, node: Value, args: list[Piece]) -> Piece:
     return _steps_to_place(low, Piece(f"{whole.variable}[{at}]", ATOM, whole.layouts[at]), whole.time)
 
 
+@rule
+def chain(low: Lowering, node: Value, args: list[Piece]) -> Piece:
+    time: Plate = node.attr("plate")
+    now, before = node.attr("now"), node.attr("before")
+    gone = {time, *now, *before}
+    whole = merge(a.layout for a in args)
+    batch = [p for p in whole.frame if p is not None and p not in gone]
+    first, own, pair = args
+    moving = time in pair.layout.frame
+    # The first step is one of all where what comes before it depends on the step.
+    starts = time in first.layout.frame
+    texts = [
+        _last(low, first, batch, (*((time,) if starts else ()), *now)),
+        _last(low, own, batch, (time, *now)),
+        _last(low, pair, batch, (*((time,) if moving else ()), *now, *before)),
+    ]
+    settings = [f"sites={len(now)}"] if len(now) > 1 else []
+    settings += [f"{name}=True" for name, on in (("starts", starts), ("moving", moving)) if on]
+    settings += ["reverse=True"] if node.attr("reverse") else []
+    frame = trim(None if p in gone else p for p in whole.frame)
+    out = low.call("runtime.chain", *texts, *settings, layout=Layout(whole.lead, frame, 0))
+    return low.indexed(out, index_text(["None" if p is None else ":" for p in frame]))
+
+
+def _last(low: Lowering, piece: Piece, batch: list[Plate], last: tuple[Plate, ...]) -> str:
+    """A value with some of its plates as its last axes, and in front of them one axis for each plate of `batch`."""
+    frame = piece.layout.frame
+    source = tuple(frame.index(p) - len(frame) for p in last)
+    out = move(low, piece, source, tuple(range(-len(last), 0)))
+    kept = [p for p in frame if p not in last]
+    parts: list[str] = []
+    order = {p: i for i, p in enumerate(batch)}
+    missing = [p for p in batch if p not in kept]
+    for p in kept:
+        if p is None:
+            parts.append("0")
+            continue
+        while missing and order[missing[0]] < order[p]:
+            parts.append("None")
+            missing.pop(0)
+        parts.append(":")
+    parts += ["None"] * len(missing)
+    return low.indexed(out, index_text(parts + [":"] * len(last))).text
+
+
 @dataclass(frozen=True)
 class Scan:
     """A recurrence that has been lowered.
@@ -206,8 +251,9 @@ def _one_step(low: Lowering, piece: Piece, time: Plate) -> Piece:
     if left:
         # Plates further out keep their place by an axis of size one where the steps were.
         parts = [":"] * len(left) + ["None"] + [":"] * (len(right) + layout.rank)
-        return low.indexed(Piece(piece.text, piece.level, Layout(layout.lead, (*left, None, *right), layout.rank)),
-                           index_text(parts))
+        return low.indexed(
+            Piece(piece.text, piece.level, Layout(layout.lead, (*left, None, *right), layout.rank)), index_text(parts)
+        )
     rest = trim(right)
     parts = ["0"] * (len(right) - len(rest)) + [":"] * (len(rest) + layout.rank)
     return low.indexed(Piece(piece.text, piece.level, Layout(layout.lead, rest, layout.rank)), index_text(parts))
