@@ -45,6 +45,7 @@ from .pieces import Piece
 from .scan_groups import groups, native_positions
 from .spelling import ATOM, NATIVE_JAX, TORCH
 from .stored import Stored
+from .text_layout import laid_out
 
 BACKENDS = ("numpyro", "pyro")
 
@@ -164,7 +165,7 @@ class NativeEmitter:
                 body += [indent + line for line in self.lowering.lines[start:]]
                 body += [indent + line for line in text]
         networks = self._networks()
-        text = "\n".join([f"def {function}({', '.join(arguments)}):", *body])
+        text = "\n".join([f"def {function}({', '.join(arguments)}):", *laid_out(body)])
         return module_text(self.backend, [*networks, text], self.stored.imports if self.stored else ())
 
     def _networks(self) -> list[str]:

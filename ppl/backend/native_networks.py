@@ -18,6 +18,7 @@ from .layout import Layout
 from .lowering import Lowering, text_of
 from .pieces import Piece
 from .spelling import ATOM, Spelling
+from .text_layout import laid_out
 
 _CONVOLUTIONS = tuple(f"{kind}{rank}d" for kind in ("conv", "conv_transpose") for rank in (1, 2, 3))
 # Layers that both torch.nn and equinox.nn have, with the same weights.
@@ -242,7 +243,7 @@ def _function(
     lowering = Lowering(spelling, {}, "", load, taken={*stems, "weights"}, name_hints=False, inline_arrays=arrays)
     lowering.plan(list(simple))
     result = ", ".join(lowering.array(lowering.piece(out)).text for out in simple)
-    body = "".join(f"    {line}\n" for line in [*lowering.lines, f"return {result}"])
+    body = "".join(f"{line}\n" for line in laid_out(f"    {line}" for line in [*lowering.lines, f"return {result}"]))
     return f"def {function}(weights, {', '.join(stems)}):\n    # {spec.text}\n{body}"
 
 
