@@ -110,6 +110,11 @@ def call_network(
     return out.reshape(*front, *out.shape[1:])
 
 
+def held(params: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Parameters as constants for the gradient."""
+    return {name: p.detach() for name, p in params.items()}
+
+
 # --- draws by torch's own samplers ----------------------------------------------------------------------------------
 
 
@@ -189,6 +194,7 @@ __all__ = [
     "conv_transpose",
     "folded",
     "gather",
+    "held",
     "layer_norm",
     "max_pool",
     "prod",

@@ -25,18 +25,13 @@ from .diagnosis import nonfinite_error
 from .draws import guide_posterior
 from .guide import AutoGuide, AutoNormal
 from .minibatch import Rows, batch_sizes
-from .objective import ELBO, Objective
+from .gradient.contract import Strategy
+from .gradient.verdict import Report
+from .objective import ELBO
 from .optimizers import Adam, Optimizer
 from .progress import Progress
 from .start import unconstrained_values
-from .surrogate import (
-    ParameterSpace,
-    Surrogate,
-    build_surrogate,
-    check_minibatch,
-    refuse_comparisons,
-    refuse_discrete_guide,
-)
+from .surrogate import ParameterSpace, Surrogate, build_surrogate, check_minibatch, plan_surrogate
 
 
 @register
@@ -58,14 +53,16 @@ class Plateau:
 @register
 @dataclass(frozen=True)
 class SVI:
-    """Stochastic variational inference with reparameterised gradients.
+    """Stochastic variational inference.
 
     Attributes:
-        objective: what is maximised.
+        objective: what is maximised: a shipped objective such as IWELBO(16), an expression of `ppl.inference.objective`,
+            or one each for the parameters of model and guide, {"model": ..., "guide": ...}.
         guide: a guide program, or a family that makes one from the model.
         optimizer: the optimiser.
         steps: number of gradient steps.
         batch_size: rows of each step, for the one data plate or by plate name; None for all rows.
+        strategies: how gradients pass through the draw of a site, by name; the others get a default, which `check` names.
         params: parameters that start elsewhere, by name, each in its own space: those of another fit, for example.
         draws: draws of the fitted guide that the posterior holds.
         compile: on torch, make each step (loss, gradient, update) one graph by `torch.compile`, which takes some
@@ -77,11 +74,12 @@ class SVI:
         progress: whether to show a progress bar.
     """
 
-    objective: Objective = field(default_factory=ELBO)
+    objective: Any = field(default_factory=ELBO)
     guide: Program | AutoGuide = field(default_factory=AutoNormal)
     optimizer: Optimizer = field(default_factory=lambda: Adam(1e-2))
     steps: int = 2000
     batch_size: int | Mapping[str, int] | None = None
+    strategies: Mapping[str, Strategy] = field(default_factory=dict[str, Strategy])
     params: Mapping[str, Any] | None = None
     draws: int = 1000
     compile: bool = False
@@ -105,17 +103,20 @@ class SVI:
         """The guide as a program; `start` holds unconstrained starts of some sites."""
         return self.guide if isinstance(self.guide, Program) else self.guide.build(program, seed, start)
 
-    def check(self, program: Program, seed: int = 0) -> None:
+    def check(self, program: Program, seed: int = 0) -> Report:
         """Everything that can be wrong with this method on this program, before anything runs.
+
+        Returns:
+            For each objective and site whether the gradient is unbiased, and why; it prints.
 
         Raises:
             PPLError: the guide does not fit, a site cannot be treated, or a minibatch would be wrong.
         """
         guide = self.guide_program(program, seed)
         check_guide(program, guide, exact_sites(program))
-        refuse_discrete_guide(guide)
-        refuse_comparisons(program, guide)
-        check_minibatch((program, guide), batch_sizes(program, self.batch_size))
+        batch = batch_sizes(program, self.batch_size)
+        check_minibatch((program, guide), batch)
+        return plan_surrogate(program, guide, self.objective, batch, self.strategies).report
 
     def start(self, program: Program, backend: Any, seed: int, precision: str) -> SVIRun:
         """A fit that has not taken a step yet."""
@@ -146,13 +147,15 @@ class SVIRun:
         guide = method.guide_program(program, seed, unconstrained_values(self.model, init))
         self.guide = Compiled(guide, backend, precision, seed)
         self.batch = batch_sizes(program, method.batch_size)
-        self.surrogate: Surrogate = build_surrogate(self.model, self.guide, method.objective, self.batch)
+        self.surrogate: Surrogate = build_surrogate(
+            self.model, self.guide, method.objective, self.batch, method.strategies
+        )
         self.space = ParameterSpace(self.model, self.guide)
         self.rows = Rows(program, self.batch, seed)
         used = {a.key for a in self.surrogate.emitted.arguments if a.group == "params"}
         start = self.space.unconstrain(self._starting_params())
         self.fixed = {k: v for k, v in start.items() if not _is_used(k, used)}
-        trained = {k: v for k, v in start.items() if _is_used(k, used)}
+        trained = {k: v for k, v in start.items() if _is_used(k, used)} | self.surrogate.starts
         if not trained:
             raise ModelError("the guide and the model have no parameters to fit.", model=program.name)
         data = {**self.guide.bind(self.surrogate.emitted, self.model.program.data)}
@@ -199,7 +202,7 @@ class SVIRun:
         parts = (
             self.model.program.to_json(),
             self.guide.program.to_json(),
-            repr((m.objective, m.optimizer, dict(self.batch))),
+            repr((m.objective, m.optimizer, dict(self.batch), dict(m.strategies))),
             self.model.backend.name,
             self.model.precision,
             str(self.seed),
@@ -308,7 +311,8 @@ class SVIRun:
 
     def params(self) -> dict[str, np.ndarray]:
         """All parameters of model and guide in their own space."""
-        now = {k: self.model.backend.to_numpy(v) for k, v in self.optimization.params().items()}
+        own = self.surrogate.starts
+        now = {k: self.model.backend.to_numpy(v) for k, v in self.optimization.params().items() if k not in own}
         return self.space.constrain({**self.fixed, **now})
 
     def posterior(self, facts: Mapping[str, Any] | None = None) -> Posterior:

@@ -457,8 +457,6 @@ define("element", "special", _element)
 define("plate_sum", "special", _same)
 # Sum alternatives out, in log space: only densities contain these.
 define("lane_logsumexp", "special", _same)
-# Reduce the one leading axis (particles) by `how`: "mean" or "logsumexp".
-define("lead_reduce", "special", _same)
 # A draw by the library's own sampler; the first operand is a random key.
 define("native", "special", _module, None)
 
