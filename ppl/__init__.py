@@ -15,6 +15,7 @@ from .language.arrays import spec as spec
 from .language.foreign import external as external
 from .language.model import model as model
 from .language.plates import plate as plate
+from .language.scans import scan as scan
 from .language.sites import deterministic as deterministic
 from .language.sites import factor as factor
 from .language.sites import param as param
@@ -43,6 +44,7 @@ __all__ = [
     "param",
     "plate",
     "sample",
+    "scan",
     "simulate",
     "spec",
 ]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -125,6 +126,124 @@ def concat(parts: Sequence[Array], axis: int, rank: int) -> Array:
     return jnp.concatenate([jnp.broadcast_to(p, batch + p.shape[p.ndim - rank :]) for p in parts], axis=axis)
 
 
+def shift(init: Any, following: Array, axis: int, *, reverse: bool = False) -> Array:
+    """Values one step earlier along an axis of steps, the first of which gets `init`; all other axes broadcast."""
+    rest = slice(1, None) if reverse else slice(None, -1)
+    kept = following[(..., rest, *[slice(None)] * (-axis - 1))]
+    first = jnp.asarray(init, following.dtype)
+    wide = jnp.broadcast_shapes(
+        first.shape, (*following.shape[:axis], 1, *following.shape[following.ndim + axis + 1 :])
+    )
+    first = jnp.broadcast_to(first, wide)
+    kept = jnp.broadcast_to(kept, (*wide[:axis], kept.shape[axis], *wide[len(wide) + axis + 1 :]))
+    return jnp.concatenate([kept, first] if reverse else [first, kept], axis=axis)
+
+
+def step_keys(key: Array, length: int) -> Array:
+    """A key for each step of a scan."""
+    return jax.random.split(key, length)
+
+
+def scan(
+    step: Callable[..., Any],
+    init: tuple[Any, ...],
+    xs: tuple[Array, ...],
+    length: int,
+    shapes: tuple[tuple[int, ...], ...],
+    *,
+    reverse: bool = False,
+) -> tuple[Array, ...]:
+    """Repeat a step.
+
+    Args:
+        step: function of (carry, x) -> (next carry, results).
+        init: the first carry.
+        xs: arrays with the steps in front.
+        length: number of steps.
+        shapes: plates and event of each carry; leading axes come from what a step computes.
+        reverse: from the last step to the first.
+
+    Returns:
+        The results of all steps, these in front.
+    """
+    carry = tuple(_wide(jnp.asarray(c), s) for c, s in zip(init, shapes, strict=True))
+    first = tuple(x[0] for x in xs)
+    while True:
+        # What a step returns may have leading axes (draws, particles) that the start has not.
+        after, _ = jax.eval_shape(step, carry, first)
+        wide = tuple(
+            jnp.broadcast_to(c, jnp.broadcast_shapes(c.shape, a.shape)).astype(jnp.promote_types(c.dtype, a.dtype))
+            for c, a in zip(carry, after, strict=True)
+        )
+        if all(w.shape == c.shape and w.dtype == c.dtype for w, c in zip(wide, carry, strict=True)):
+            break
+        carry = wide
+
+    def body(carry: tuple[Array, ...], x: tuple[Array, ...]) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+        new, results = step(carry, x)
+        return tuple(jnp.broadcast_to(n, c.shape).astype(c.dtype) for n, c in zip(new, carry, strict=True)), results
+
+    return jax.lax.scan(body, carry, xs, length=length, reverse=reverse)[1]
+
+
+def chain(
+    first: Array,
+    own: Array,
+    pair: Array,
+    *,
+    sites: int = 1,
+    starts: bool = False,
+    moving: bool = False,
+    reverse: bool = False,
+) -> Array:
+    """The log of the sum over all paths of discrete values: the forward algorithm, one step after the other.
+
+    Args:
+        first: log weights in the first step beyond `own`, shape (..., values...); with `starts`, (..., steps, values...).
+        own: log weights in each step, shape (..., steps, values...).
+        pair: log weights of values now and before, shape (..., values..., values...); with `moving`, of each step.
+        sites: how many sites there are, and so axes of values.
+        starts: whether `first` is given for every step, of which one counts.
+        moving: whether `pair` differs from step to step.
+        reverse: whether the last step comes first.
+
+    Returns:
+        Shape (...), axes in front broadcast.
+    """
+    first, own, pair = (_flat(x, n, sites) for x, n in ((first, 1), (own, 1), (pair, 2)))
+    begin = -1 if reverse else 0
+    if starts:
+        first = first[..., begin, :]
+    steps = own.shape[-2]
+    rest = slice(None, -1) if reverse else slice(1, None)
+    alpha = first + own[..., begin, :]
+    weights = jnp.moveaxis(own[..., rest, :], -2, 0)
+    matrices = jnp.moveaxis(pair[..., rest, :, :], -3, 0) if moving else None
+    width = alpha.shape[-1:]
+    batch = jnp.broadcast_shapes(alpha.shape[:-1], pair.shape[: pair.ndim - (3 if moving else 2)])
+    alpha = jnp.broadcast_to(alpha, batch + width)
+
+    def step(alpha: Array, x: Any) -> tuple[Array, None]:
+        weight, matrix = x
+        return jax.nn.logsumexp(alpha[..., None, :] + (pair if matrix is None else matrix), -1) + weight, None
+
+    alpha, _ = jax.lax.scan(step, alpha, (weights, matrices), length=steps - 1, reverse=reverse)
+    return jax.nn.logsumexp(alpha, -1)
+
+
+def _flat(x: Array, times: int, sites: int) -> Array:
+    """The values of several sites on one axis; `times` such groups of axes stand at the right end."""
+    if sites == 1:
+        return x
+    front = x.shape[: x.ndim - times * sites]
+    groups = [x.shape[x.ndim - (times - i) * sites : x.ndim - (times - i - 1) * sites] for i in range(times)]
+    return x.reshape(*front, *(math.prod(g) for g in groups))
+
+
+def _wide(x: Array, shape: tuple[int, ...]) -> Array:
+    return jnp.broadcast_to(x, jnp.broadcast_shapes(x.shape, shape))
+
+
 def call_network(
     module: Any, params: dict[str, Array], name: str, x: Array, rank: int, shape: tuple[int, ...]
 ) -> Array:
@@ -203,6 +322,7 @@ __all__ = [
     "bernoulli_log_prob",
     "call_external",
     "call_network",
+    "chain",
     "clipped_sigmoid",
     "concat",
     "conv",
@@ -223,8 +343,11 @@ __all__ = [
     "sample_gamma",
     "sample_multinomial",
     "sample_poisson",
+    "scan",
     "segment_sum",
+    "shift",
     "solve",
     "solve_triangular",
+    "step_keys",
     "take_along",
 ]

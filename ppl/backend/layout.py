@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from ppl.errors import PlateError
@@ -37,8 +37,12 @@ class Layout:
         return self.lead or bool(self.frame)
 
 
-def plate_positions(*programs: Program) -> dict[str, int]:
+def plate_positions(*programs: Program, without: Collection[str] = ()) -> dict[str, int]:
     """The position of every plate, counted from the right: innermost plates are at 1 (Pyro's `dim=-1`).
+
+    Args:
+        programs: whose plates.
+        without: names of plates that get no position.
 
     Raises:
         PlateError: two plates are nested in both orders.
@@ -48,7 +52,7 @@ def plate_positions(*programs: Program) -> dict[str, int]:
         stacks = [s.plates for s in program.statements]
         stacks += [(*p.outer, p.plate) for p in program.plates]
         for stack in stacks:
-            names = [p.name for p in stack]
+            names = [p.name for p in stack if p.name not in without]
             for i, name in enumerate(names):
                 inside.setdefault(name, set()).update(names[i + 1 :])
     positions: dict[str, int] = {}

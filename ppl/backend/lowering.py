@@ -6,7 +6,7 @@ import json
 import keyword
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from ppl.program.values import Frozen, Value, walk
 from .layout import Layout, alignment, joined_index, merge
 from .pieces import NUMBER, REDUCTIONS, TAKES_NUMBERS, Piece, tuple_text
 from .rules import RULES
+from .rules.recurrences import Scan, lower_scan, outside
 from .spelling import ATOM, INFIX, MATMUL, PREFIX, Spelling
 
 LONGEST_INLINE = 100
@@ -68,6 +69,9 @@ class Lowering:
         self.pieces: dict[int, Piece] = {}
         self._alive: list[Value] = []
         self._uses: Counter[int] = Counter()
+        # Of each recurrence, the results that are used, and how it was lowered.
+        self.wanted: dict[int, set[int]] = {}
+        self.scans: dict[int, Scan] = {}
 
     # --- driving -------------------------------------------------------------------------------------------------
 
@@ -80,10 +84,12 @@ class Lowering:
                 if id(node) not in seen:
                     seen.add(id(node))
                     self._uses.update(id(a) for a in node.args)
+                    if node.op == "scanned":
+                        self.wanted.setdefault(id(node.args[0]), set()).add(node.attr("at"))
 
     def piece(self, root: Value) -> Piece:
         """The piece of a value; lines that it needs are appended."""
-        for node in walk([root]):
+        for node in walk([root], self._operands_of):
             if id(node) in self.pieces:
                 continue
             piece = self._lower(node)
@@ -94,6 +100,17 @@ class Lowering:
             self.pieces[id(node)] = piece
             self._alive.append(node)
         return self.pieces[id(root)]
+
+    def _operands_of(self, node: Value) -> Sequence[Value]:
+        """What is lowered before a node: all operands, but for a recurrence, whose steps are a function of their own."""
+        if id(node) in self.pieces:
+            return ()
+        return outside(node) if node.op == "scan" else node.args
+
+    def hold(self, node: Value, piece: Piece) -> None:
+        """Let a piece stand for a value."""
+        self.pieces[id(node)] = piece
+        self._alive.append(node)
 
     def assign(self, piece: Piece, stem: str) -> Piece:
         """Give a piece a variable of its own."""
@@ -169,6 +186,8 @@ class Lowering:
             return self._constant(node)
         if not node.args or node.op in ("site", "param", "input", "noise", "key"):
             return self.load(node)
+        if node.op == "scan":
+            return lower_scan(self, node)
         special = RULES.get(node.op)
         args = [self.pieces[id(a)] for a in node.args]
         from ppl.program.vocabulary import OPS

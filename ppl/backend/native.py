@@ -23,9 +23,10 @@ from ppl.transforms.density import Resolver
 from .constraints import constraint_name
 from .emit import external_call
 from .families import Library, native_text
-from .layout import Layout, alignment, frame_of, index_text, merge, plate_positions
+from .layout import Layout, alignment, frame_of, index_text, merge
 from .lowering import Lowering, identifier, text_of
 from .native_names import RESERVED, network_variables, variable_names
+from .native_scans import ScanWriter, step_name
 from .native_networks import (
     equinox_network,
     function_network,
@@ -35,6 +36,7 @@ from .native_networks import (
     torch_network,
 )
 from .pieces import Piece
+from .scan_groups import groups, native_positions
 from .spelling import ATOM, JAX, TORCH
 
 BACKENDS = ("numpyro", "pyro")
@@ -107,7 +109,7 @@ class NativeEmitter:
         self.program = program
         self.dialect = DIALECTS[backend]
         self.backend: Library = backend
-        self.positions = plate_positions(program)
+        self.positions = native_positions(program)
         self.spelling = TORCH if backend == "pyro" else JAX
         self.lines: list[str] = []
         self.depth = 1
@@ -116,6 +118,8 @@ class NativeEmitter:
         self.plate_variables: dict[str, str] = {}
         self.variables = variable_names(program)
         self.network_variables = network_variables(program)
+        # In the step of a loop, the variable that counts the steps.
+        self.step = ""
 
     # --- the whole text --------------------------------------------------------------------------------------------
 
@@ -141,14 +145,21 @@ class NativeEmitter:
         self.lowering.plan([v for values in roots.values() for v in values[1]])
         open_now: tuple[Plate, ...] = ()
         body: list[str] = self._plates(self.lowering.taken)
-        for statement in program.statements:
-            body += self._enter(open_now, statement.plates)
-            open_now = statement.plates
-            start = len(self.lowering.lines)
-            text = self._statement(statement, roots[statement.name][0])
-            indent = "    " * (len(open_now) + 1)
-            body += [indent + line for line in self.lowering.lines[start:]]
-            body += [indent + line for line in text]
+        for carries, members in groups(program):
+            if carries:
+                first = [m for m in members if isinstance(m, Network)]
+                body += ["    " + line for m in first for line in self.statement(m, None)]
+                body += ScanWriter(self, carries, members, roots).lines()
+                open_now = ()
+                continue
+            for statement in members:
+                body += self.enter(open_now, statement.plates)
+                open_now = statement.plates
+                start = len(self.lowering.lines)
+                text = self.statement(statement, roots[statement.name][0])
+                indent = "    " * (len(open_now) + 1)
+                body += [indent + line for line in self.lowering.lines[start:]]
+                body += [indent + line for line in text]
         head = self.dialect.header
         networks = [n.spec for n in program.networks.values() if not n.random]
         text = "\n".join(body)
@@ -156,6 +167,8 @@ class NativeEmitter:
         if networks:
             definitions = "\n\n".join(self._network_definition(spec) for spec in networks)
         if self.backend == "numpyro":
+            if program.carries:
+                head += "from numpyro.contrib.control_flow import scan\n"
             if networks:
                 head += "from numpyro.contrib.module import eqx_module\n"
             if "eqx." in definitions:
@@ -187,11 +200,16 @@ class NativeEmitter:
         opened: Counter[str] = Counter()
         sizes: dict[str, int] = {}
         open_now: tuple[Plate, ...] = ()
-        for statement in self.program.statements:
-            for plate in statement.plates[_shared(open_now, statement.plates) :]:
-                opened[plate.name] += 1
-                sizes[plate.name] = plate.size
-            open_now = statement.plates
+        for carries, members in groups(self.program):
+            time = carries[0].time if carries else None
+            open_now = () if carries else open_now
+            for statement in members:
+                plates = tuple(p for p in statement.plates if p != time)
+                for plate in plates[_shared(open_now, plates) :]:
+                    # A loop opens its plates at each step.
+                    opened[plate.name] += 2 if carries and self.backend == "pyro" else 1
+                    sizes[plate.name] = plate.size
+                open_now = () if carries else plates
         lines = []
         for name, count in opened.items():
             if count > 1:
@@ -202,7 +220,7 @@ class NativeEmitter:
     def _plate(self, name: str, size: int) -> str:
         return f"{self.backend}.plate({text_of(name)}, {size}, dim=-{self.positions[name]})"
 
-    def _enter(self, open_now: tuple[Plate, ...], plates: tuple[Plate, ...]) -> list[str]:
+    def enter(self, open_now: tuple[Plate, ...], plates: tuple[Plate, ...]) -> list[str]:
         lines = []
         for depth in range(_shared(open_now, plates), len(plates)):
             plate = plates[depth]
@@ -227,24 +245,19 @@ class NativeEmitter:
 
     # --- statements -----------------------------------------------------------------------------------------------
 
-    def _statement(self, statement: Statement, body: Any) -> list[str]:
+    def statement(self, statement: Statement, body: Any) -> list[str]:
         name = statement.name
         variable = self.variables[name]
         library = self.backend
         match statement:
             case Sample():
                 frame = frame_of(statement.plates, self.positions)
-                obs = ""
-                if statement.observed:
-                    shape = index_text(
-                        [("None" if p is None else ":") for p in frame] + [":"] * len(statement.dist.event_shape)
-                    )
-                    obs = f", obs={variable}{shape}"
+                obs = self._observed(statement, frame) if statement.observed else ""
                 auxiliary = ', infer={"is_auxiliary": True}' if statement.auxiliary else ""
-                call = f"{library}.sample({text_of(name)}, {self._distribution(body, frame)}{obs}{auxiliary})"
+                call = f"{library}.sample({self._site_name(name)}, {self._distribution(body, frame)}{obs}{auxiliary})"
                 if len(call) > LONGEST_LINE:
                     self._name_parameters(body)
-                    call = f"{library}.sample({text_of(name)}, {self._distribution(body, frame)}{obs}{auxiliary})"
+                    call = f"{library}.sample({self._site_name(name)}, {self._distribution(body, frame)}{obs}{auxiliary})"
                 piece = Piece(variable, ATOM + 1, Layout(False, frame, len(statement.dist.event_shape)))
                 if self._drawn_as_real(statement):
                     # As indices they have to be integers.
@@ -265,13 +278,13 @@ class NativeEmitter:
                     aligned = self.lowering.aligned(piece, Layout(False, frame, body.ndim))
                     text = f"{self.spelling.module}.broadcast_to({text if piece.number else aligned.text}, {full})"
                 event = f", event_dim={body.ndim}" if self.dialect.event_dim else ""
-                return [f"{variable} = {library}.deterministic({text_of(name)}, {text}{event})"]
+                return [f"{variable} = {library}.deterministic({self._site_name(name)}, {text}{event})"]
             case Factor():
                 piece = self.lowering.piece(body)
                 text = piece.text
                 if piece.number:
                     text = f"torch.tensor({text})" if self.backend == "pyro" else f"jnp.asarray({text})"
-                return [f"{library}.factor({text_of(name)}, {text})"]
+                return [f"{library}.factor({self._site_name(name)}, {text})"]
             case Param():
                 return self._param(statement, variable)
             case Network():
@@ -281,6 +294,21 @@ class NativeEmitter:
                     return [f"{variable} = pyro.module({text_of(name)}, {self.network_variables[name]})"]
                 return [f"{variable} = eqx_module({text_of(name)}, {self.network_variables[name]})"]
         raise TypeError(type(statement).__name__)
+
+    def _observed(self, site: Sample, frame: tuple[Plate | None, ...]) -> str:
+        """The `obs` argument of an observed site."""
+        variable = self.variables[site.name]
+        shape = index_text([("None" if p is None else ":") for p in frame] + [":"] * len(site.dist.event_shape))
+        if not self.step:
+            return f", obs={variable}{shape}"
+        declared = self.program.sites[site.name].plates
+        place = [self.step if p not in site.plates else ":" for p in declared]
+        while place[-1] == ":":
+            place.pop()
+        return f", obs=None if {variable} is None else {variable}[{', '.join(place)}]{shape}"
+
+    def _site_name(self, name: str) -> str:
+        return step_name(name, self.step) if self.step else text_of(name)
 
     def _name_parameters(self, dist: Distribution) -> None:
         """Give the longer parameters of a distribution lines of their own."""

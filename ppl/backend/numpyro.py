@@ -23,10 +23,11 @@ from ppl.program.statements import Network
 
 from .emit import Emitted, execute
 from .jax_foreign import foreign_function, module_shape
+from .jax_parts import parted
 from .jax_runtime import leaf_name
 from .native_names import native_values, network_variables, variable_names
 from .native_networks import is_library_made
-from .protocol import Arrays, NoiseShape, NUTSResult, NUTSSettings, OptimizerSpec
+from .protocol import Arrays, NoiseShape, NUTSResult, NUTSSettings, OptimizerSpec, Part
 from .spelling import JAX, Spelling
 
 
@@ -155,7 +156,7 @@ class NumPyroBackend:
             model = self.native(program, source, precision, params)
             given = {
                 k: self.array(v, program.sites[k].dist.dtype, precision)
-                for k, v in native_values(program, values).items()
+                for k, v in native_values(program, values, stacked=True).items()
             }
             given |= {k: jnp.asarray(v, dtype=precision) for k, v in params.items() if k in program.params}
 
@@ -200,7 +201,7 @@ class NumPyroBackend:
         params: Mapping[str, np.ndarray],
         data: Arrays,
         noise: Sequence[NoiseShape],
-        optimizer: OptimizerSpec,
+        optimizer: OptimizerSpec | tuple[Part, ...],
         key: jax.Array,
         precision: str,
         compile: bool,
@@ -380,13 +381,13 @@ class JaxOptimization:
         params: Mapping[str, np.ndarray],
         data: Arrays,
         noise: tuple[NoiseShape, ...],
-        optimizer: OptimizerSpec,
+        optimizer: OptimizerSpec | tuple[Part, ...],
         key: jax.Array,
         precision: str,
     ) -> None:
         self.data = data
         self.precision = precision
-        transform = make_optimizer(optimizer)
+        transform = parted(optimizer, make_optimizer) if isinstance(optimizer, tuple) else make_optimizer(optimizer)
         with x64(precision):
             start = {k: jnp.asarray(v, dtype=precision) for k, v in params.items()}
             self.carry: Any = (start, transform.init(start), key)

@@ -19,8 +19,8 @@ from ppl.program.networks import NetworkSpec
 from ppl.program.program import Program
 
 from .emit import Emitted, execute
-from .native_names import native_values, network_variables, variable_names
-from .protocol import Arrays, NoiseShape, NUTSResult, NUTSSettings, OptimizerSpec
+from .native_names import native_owners, native_values, network_variables, variable_names
+from .protocol import Arrays, NoiseShape, NUTSResult, NUTSSettings, OptimizerSpec, Part
 from .spelling import TORCH, Spelling
 from .torch_foreign import foreign_function, module_shape
 from .torch_optimization import TorchOptimization
@@ -157,22 +157,27 @@ class PyroBackend:
         # The scope leaves the user's own parameter store as it was.
         with pyro.get_param_store().scope(), default_dtype(precision), torch.no_grad():
             model = self.native(program, source, precision, params)
+            owner = native_owners(program)
             given = {}
-            for name, item in native_values(program, values).items():
-                site = program.sites[name]
+            for name, item in native_values(program, values, stacked=False).items():
+                site = program.sites[owner.get(name, name)]
                 kind = "int" if site.dist.family == "Categorical" else "float"
                 given[name] = self.array(item, kind, precision)
             for name in program.params:
                 given[name] = self.array(params[name], "float", precision)
             for name in program.params:
                 pyro.get_param_store().setdefault(name, given[name])
-            sites = {n: v for n, v in given.items() if n in program.sites}
+            sites = {n: v for n, v in given.items() if n not in program.params}
             trace = pyro.poutine.trace(pyro.poutine.condition(model, data=sites)).get_trace(
                 **self.native_data(program, precision)
             )
             trace.compute_log_prob()
             nodes: dict[str, Any] = dict(trace.nodes)
-            out = {n: float(s["log_prob_sum"]) for n, s in nodes.items() if "log_prob_sum" in s}
+            out: dict[str, float] = {}
+            for name, node in nodes.items():
+                if "log_prob_sum" in node:
+                    site = owner.get(name, name)
+                    out[site] = out.get(site, 0.0) + float(node["log_prob_sum"])
         return {
             n: v
             for n, v in out.items()
@@ -208,7 +213,7 @@ class PyroBackend:
         params: Mapping[str, np.ndarray],
         data: Arrays,
         noise: Sequence[NoiseShape],
-        optimizer: OptimizerSpec,
+        optimizer: OptimizerSpec | tuple[Part, ...],
         key: torch.Generator,
         precision: str,
         compile: bool,

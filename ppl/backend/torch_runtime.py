@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -98,6 +99,128 @@ def concat(parts: Sequence[Tensor], axis: int, rank: int) -> Tensor:
     return torch.cat([p.expand(*batch, *p.shape[p.ndim - rank :]) for p in parts], dim=axis)
 
 
+def shift(init: Any, following: Tensor, axis: int, *, reverse: bool = False) -> Tensor:
+    """Values one step earlier along an axis of steps, the first of which gets `init`; all other axes broadcast."""
+    length = following.shape[axis]
+    kept = following.narrow(axis, 1 if reverse else 0, length - 1)
+    first = torch.as_tensor(init, dtype=following.dtype, device=following.device)
+    one = following.narrow(axis, 0, 1)
+    if first.shape != one.shape:
+        wide = torch.broadcast_shapes(first.shape, one.shape)
+        first = first.expand(wide)
+        kept = kept.expand(*wide[:axis], length - 1, *wide[len(wide) + axis + 1 :])
+    return torch.cat([kept, first] if reverse else [first, kept], dim=axis)
+
+
+def step_keys(key: torch.Generator, length: int) -> list[torch.Generator]:
+    """A generator for each step of a scan: the same one, which goes on."""
+    return [key] * length
+
+
+def scan(
+    step: Callable[..., Any],
+    init: tuple[Any, ...],
+    xs: tuple[Any, ...],
+    length: int,
+    shapes: tuple[tuple[int, ...], ...],
+    *,
+    reverse: bool = False,
+) -> tuple[Tensor, ...]:
+    """Repeat a step.
+
+    Args:
+        step: function of (carry, x) -> (next carry, results).
+        init: the first carry.
+        xs: arrays with the steps in front.
+        length: number of steps.
+        shapes: plates and event of each carry; leading axes come from what a step computes.
+        reverse: from the last step to the first.
+
+    Returns:
+        The results of all steps, these in front.
+    """
+    carry = tuple(
+        c.expand(torch.broadcast_shapes(c.shape, s)) for c, s in zip(map(torch.as_tensor, init), shapes, strict=True)
+    )
+    steps = [x if isinstance(x, list) else x.unbind(0) for x in xs]
+    order = range(length - 1, -1, -1) if reverse else range(length)
+    rows: list[tuple[Tensor, ...]] = []
+    for i in order:
+        carry, results = step(carry, tuple(x[i] for x in steps))
+        rows.append(results)
+    if reverse:
+        rows.reverse()
+    # The first step may lack leading axes (draws, particles) that the carry has from then on.
+    return tuple(torch.stack(torch.broadcast_tensors(*column)) for column in zip(*rows, strict=True))
+
+
+# Numbers that one level of the tree of products may hold; beyond that, paths are summed step by step.
+_LARGEST_TREE = 2**25
+
+
+def chain(
+    first: Tensor,
+    own: Tensor,
+    pair: Tensor,
+    *,
+    sites: int = 1,
+    starts: bool = False,
+    moving: bool = False,
+    reverse: bool = False,
+) -> Tensor:
+    """The log of the sum over all paths of discrete values.
+
+    The steps are multiplied in pairs, these again in pairs, and so on: a few large operations instead of many small
+    ones. Where that would take too much memory, step by step.
+
+    Args:
+        first: log weights in the first step beyond `own`, shape (..., values...); with `starts`, (..., steps, values...).
+        own: log weights in each step, shape (..., steps, values...).
+        pair: log weights of values now and before, shape (..., values..., values...); with `moving`, of each step.
+        sites: how many sites there are, and so axes of values.
+        starts: whether `first` is given for every step, of which one counts.
+        moving: whether `pair` differs from step to step.
+        reverse: whether the last step comes first.
+
+    Returns:
+        Shape (...), axes in front broadcast.
+    """
+    first, own, pair = (_flat(x, n, sites) for x, n in ((first, 1), (own, 1), (pair, 2)))
+    if reverse:
+        own = own.flip(-2)
+        first = first.flip(-2) if starts else first
+        pair = pair.flip(-3) if moving else pair
+    first = first[..., 0, :] if starts else first
+    alpha = first + own[..., 0, :]
+    steps, values = own.shape[-2] - 1, own.shape[-1]
+    pair = pair[..., 1:, :, :] if moving else pair.unsqueeze(-3)
+    batch = torch.broadcast_shapes(alpha.shape[:-1], own.shape[:-2], pair.shape[:-3])
+    if steps * values**3 * max(1, math.prod(batch)) > 2 * _LARGEST_TREE:
+        for t in range(steps):
+            matrix = pair[..., t if moving else 0, :, :]
+            alpha = torch.logsumexp(alpha.unsqueeze(-2) + matrix, -1) + own[..., t + 1, :]
+        return torch.logsumexp(alpha, -1)
+    product = pair + own[..., 1:, :].unsqueeze(-1)
+    while product.shape[-3] > 1:
+        odd = product[..., -1:, :, :] if product.shape[-3] % 2 else None
+        even = product.shape[-3] - product.shape[-3] % 2
+        earlier, later = product[..., 0:even:2, :, :], product[..., 1:even:2, :, :]
+        product = torch.logsumexp(later.unsqueeze(-1) + earlier.unsqueeze(-3), -2)
+        product = product if odd is None else torch.cat([product, odd], -3)
+    if product.shape[-3]:
+        alpha = torch.logsumexp(product[..., 0, :, :] + alpha.unsqueeze(-2), -1)
+    return torch.logsumexp(alpha, -1).expand(batch)
+
+
+def _flat(x: Tensor, times: int, sites: int) -> Tensor:
+    """The values of several sites on one axis; `times` such groups of axes stand at the right end."""
+    if sites == 1:
+        return x
+    front = x.shape[: x.ndim - times * sites]
+    groups = [x.shape[x.ndim - (times - i) * sites : x.ndim - (times - i - 1) * sites] for i in range(times)]
+    return x.reshape(*front, *(math.prod(g) for g in groups))
+
+
 def call_network(
     module: Any, params: dict[str, Tensor], name: str, x: Tensor, rank: int, shape: tuple[int, ...]
 ) -> Tensor:
@@ -188,6 +311,7 @@ __all__ = [
     "bernoulli_log_prob",
     "call_external",
     "call_network",
+    "chain",
     "clipped_sigmoid",
     "concat",
     "conv",
@@ -205,6 +329,9 @@ __all__ = [
     "sample_gamma",
     "sample_multinomial",
     "sample_poisson",
+    "scan",
     "segment_sum",
+    "shift",
+    "step_keys",
     "take_along",
 ]

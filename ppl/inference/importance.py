@@ -99,9 +99,7 @@ def prior_program(program: Program) -> Program:
     Sites of few values are left out, to be summed exactly, unless another latent depends on them.
     """
     exact = exact_sites(program)
-    needed = set(program.latents) - exact.keys()
-    for name in list(needed):
-        needed |= program.ancestors(name)
+    needed = program.with_needed(set(program.latents) - exact.keys())
     observed = sorted(needed & set(program.observed))
     statements = []
     for statement in program.statements:

@@ -1,4 +1,4 @@
-"""The compiled loss of a fit: the surrogate of its objective as an emitted function, and the space of its parameters."""
+"""The compiled loss of a fit: its objective as an emitted function, and the space of its parameters."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ from .gradient.resolve import Resolution, resolve
 from .gradient.surrogate import Assembly, Extra
 from .gradient.verdict import Report, verdicts
 from .gradient.worlds import Contexts, Setting, World
-from .objective.expression import Expression
 from .objective.meaning import as_groups, particles_of
 
 

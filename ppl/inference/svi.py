@@ -23,12 +23,13 @@ from ppl.transforms.exact import exact_sites
 from .checkpoint import read_checkpoint, write_checkpoint
 from .diagnosis import nonfinite_error
 from .draws import guide_posterior
-from .guide import AutoGuide, AutoNormal
-from .minibatch import Rows, batch_sizes
 from .gradient.contract import Strategy
 from .gradient.verdict import Report
+from .guide import AutoGuide, AutoNormal
+from .minibatch import Rows, batch_sizes
 from .objective import ELBO
-from .optimizers import Adam, Optimizer
+from .optimizers import Adam, Alternate, Optimizer
+from .parts import optimizer_parts
 from .progress import Progress
 from .start import unconstrained_values
 from .surrogate import ParameterSpace, Surrogate, build_surrogate, check_minibatch, plan_surrogate
@@ -56,13 +57,14 @@ class SVI:
     """Stochastic variational inference.
 
     Attributes:
-        objective: what is maximised: a shipped objective such as IWELBO(16), an expression of `ppl.inference.objective`,
-            or one each for the parameters of model and guide, {"model": ..., "guide": ...}.
+        objective: what is maximised: a shipped objective such as IWELBO(16), an expression in the words of
+            `ppl.inference.objective`, or one each for the parameters of model and guide, {"model": ..., "guide": ...}.
         guide: a guide program, or a family that makes one from the model.
-        optimizer: the optimiser.
+        optimizer: the optimiser; or one each for the parameters of model and guide, {"model": ..., "guide": ...}.
+        schedule: `Alternate(...)` if the parameters of model and guide move in turns; None for all at once.
         steps: number of gradient steps.
         batch_size: rows of each step, for the one data plate or by plate name; None for all rows.
-        strategies: how gradients pass through the draw of a site, by name; the others get a default, which `check` names.
+        strategies: how gradients pass through the draw of a site, by name; the others get a default that `check` names.
         params: parameters that start elsewhere, by name, each in its own space: those of another fit, for example.
         draws: draws of the fitted guide that the posterior holds.
         compile: on torch, make each step (loss, gradient, update) one graph by `torch.compile`, which takes some
@@ -76,7 +78,8 @@ class SVI:
 
     objective: Any = field(default_factory=ELBO)
     guide: Program | AutoGuide = field(default_factory=AutoNormal)
-    optimizer: Optimizer = field(default_factory=lambda: Adam(1e-2))
+    optimizer: Optimizer | Mapping[str, Optimizer] = field(default_factory=lambda: Adam(1e-2))
+    schedule: Alternate | None = None
     steps: int = 2000
     batch_size: int | Mapping[str, int] | None = None
     strategies: Mapping[str, Strategy] = field(default_factory=dict[str, Strategy])
@@ -124,7 +127,10 @@ class SVI:
 
     def run(self, program: Program, backend: Any, seed: int, precision: str) -> Posterior:
         """Fit, and draw from the fitted guide."""
-        return self.start(program, backend, seed, precision).finish()
+        fit = self.start(program, backend, seed, precision)
+        for note in fit.surrogate.plan.report.notes:
+            print(f"strategy of {note}")
+        return fit.finish()
 
 
 class SVIRun:
@@ -165,7 +171,7 @@ class SVIRun:
             trained,
             data,
             self.surrogate.noise,
-            method.optimizer.spec,
+            optimizer_parts(method.optimizer, method.schedule, list(trained), set(self.model.params), self.surrogate),
             key_fit,
             precision,
             method.compile,
@@ -202,7 +208,7 @@ class SVIRun:
         parts = (
             self.model.program.to_json(),
             self.guide.program.to_json(),
-            repr((m.objective, m.optimizer, dict(self.batch), dict(m.strategies))),
+            repr((m.objective, m.optimizer, m.schedule, dict(self.batch), dict(m.strategies))),
             self.model.backend.name,
             self.model.precision,
             str(self.seed),
@@ -324,6 +330,7 @@ class SVIRun:
             "steps": self.steps_done,
             "seconds": self.seconds,
             "seconds_per_step": float(np.median(pace)),
+            "verdicts": list(self.surrogate.plan.report.verdicts),
             **(facts or {}),
         }
         return guide_posterior(

@@ -19,7 +19,7 @@ from ppl.errors import (
     is_user_file,
     user_location,
 )
-from ppl.program.statements import Deterministic, Input, Network, PlateStatement, Sample, Statement
+from ppl.program.statements import Carry, Deterministic, Input, Network, PlateStatement, Sample, Statement
 from ppl.program.values import OPEN_PLATES, Plate, Value, constant, dtype_kind, walk
 
 # Arrays larger than this are never copied into the program as constants; they become inputs.
@@ -90,6 +90,12 @@ class Trace:
                 self.name_axis(name, size, statement.location, site=statement.name)
         self.statements[statement.name] = statement
 
+    def finish(self, carry: Carry) -> None:
+        """Complete a carry that has been declared: what follows it is known now."""
+        self.harvest()
+        self.check_scope(carry)
+        self.statements[carry.name] = carry
+
     def name_axis(self, name: str, size: int, here: Location | None, *, site: str | None = None) -> None:
         """Enter the name of a dimension of the posterior: a plate, or an event axis with a name.
 
@@ -154,7 +160,7 @@ class Trace:
 
         names = {i.name for i in self.inputs}
         for node in walk(expressions(statement)):
-            if node.op in ("site", "param", "network") and node.attr("name") not in self.statements:
+            if node.op in ("site", "param", "carry", "network") and node.attr("name") not in self.statements:
                 name = node.attr("name")
                 raise ScopeError(
                     f"it reads {name!r}, which is not declared in this model at this point.",

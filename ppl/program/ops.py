@@ -127,6 +127,36 @@ def lane_logsumexp(value: Value, lane: Lane) -> Value:
     return Value("lane_logsumexp", (value,), (("lane", lane),), rest, value.shape, value.dtype)
 
 
+def chain(
+    first: Value, own: Value, pair: Value, time: Plate, lanes: tuple[tuple[Lane, Lane], ...], reverse: bool = False
+) -> Value:
+    """The log of the sum over all paths of discrete sites through the steps of a scan.
+
+    Args:
+        first: log weight of the sites' values in the first step, beyond `own`.
+        own: log weight of their values in a step.
+        pair: log weight of their values in a step and in the step before.
+        time: the plate of the steps.
+        lanes: for each site the lane of its values, and that of its values in the step before.
+        reverse: whether the first step is the last element of the plate.
+    """
+    now, before = tuple(a for a, _ in lanes), tuple(b for _, b in lanes)
+    parts = (over(first, now), over(own, (*now, time)), over(pair, (*now, *before)))
+    gone = {time, *now, *before}
+    rest = tuple(p for p in merge_plates(parts) if p not in gone)
+    attrs = (("before", before), ("now", now), ("plate", time), ("reverse", reverse))
+    return Value("chain", parts, attrs, rest, (), "float")
+
+
+def over(value: Value, plates: tuple[Plate, ...]) -> Value:
+    """A value that has an axis for each of some plates."""
+    for plate in plates:
+        if plate not in value.plates:
+            index = Value("plate_index", (), (("plate", plate),), (plate,), (), "int")
+            value = apply("add", value, apply("multiply", index, 0))
+    return value
+
+
 def free_lane(stem: str, size: int, values: Iterable[Value]) -> Lane:
     """A lane that none of these values varies over yet."""
     taken = {p.name for v in values for p in v.plates}

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from .distributions import Distribution
-from .statements import Deterministic, Factor, Network, Param, Sample, Statement
+from .statements import Carry, Deterministic, Factor, Network, Param, Sample, Statement
 from .values import Frozen, Plate, Value, walk
 
 if TYPE_CHECKING:
@@ -109,6 +111,8 @@ class Expressions:
             return number_text(value.attrs[0][1])
         if op in ("site", "param", "input"):
             return value.attr("name")
+        if op in ("carry", "carried"):
+            return value.hint[0] if value.hint else value.attr("name")
         if op in ("noise", "key"):
             return f"{op}_{value.attr('name')}"
         if op == "plate_index":
@@ -174,10 +178,41 @@ def distribution_text(dist: Distribution, printer: Expressions | None = None) ->
     return text
 
 
+@dataclass(frozen=True, eq=False)
+class _Next(Statement):
+    """The end of a scan's step, where what it hands on is known: a line of its own in the text of a program."""
+
+    carry: Carry
+
+
 def _roots(statement: Statement) -> tuple[Value, ...]:
     from .program import expressions
 
+    if isinstance(statement, Carry):
+        return (statement.init,)
+    if isinstance(statement, _Next):
+        return (statement.carry.following,)
     return expressions(statement)
+
+
+def _in_order(statements: Iterable[Statement]) -> tuple[Statement, ...]:
+    """Statements as a person writes them: what a step hands on comes at the end of the step."""
+    out: list[Statement] = []
+    pending: list[Carry] = []
+
+    def close(plates: tuple[Plate, ...]) -> None:
+        while pending and pending[-1].plates != plates[: len(pending[-1].plates)]:
+            done = [c for c in pending if c.plates == pending[-1].plates]
+            out.extend(_Next(c.name, c.plates, None, c) for c in done)
+            del pending[len(pending) - len(done) :]
+
+    for statement in statements:
+        close(statement.plates)
+        if isinstance(statement, Carry):
+            pending.append(statement)
+        out.append(statement)
+    close(())
+    return tuple(out)
 
 
 def plan_names(statements: tuple[Statement, ...], taken: set[str]) -> tuple[dict[int, str], dict[str, list[Value]]]:
@@ -201,7 +236,7 @@ def plan_names(statements: tuple[Statement, ...], taken: set[str]) -> tuple[dict
     before: dict[str, list[Value]] = {}
     used = set(taken)
     depth: dict[int, int] = {}
-    silent = {"site", "param", "input", "const", "element", "plate_index", "leave", "astype", "noise"}
+    silent = {"site", "param", "input", "const", "element", "plate_index", "leave", "astype", "noise", "carry"}
     for statement in statements:
         for node in walk(_roots(statement)):
             if id(node) in names:
@@ -212,8 +247,12 @@ def plan_names(statements: tuple[Statement, ...], taken: set[str]) -> tuple[dict
             depth[id(node)] = 0
             name = fresh(node.hint[0] if node.hint else "value", used)
             names[id(node)] = name
-            before.setdefault(statement.name, []).append(node)
+            before.setdefault(_key(statement), []).append(node)
     return names, before
+
+
+def _key(statement: Statement) -> str:
+    return f"next {statement.name}" if isinstance(statement, _Next) else statement.name
 
 
 def fresh(stem: str, used: set[str]) -> str:
@@ -230,24 +269,29 @@ def program_text(program: Program) -> str:
     arguments = [f"{i.name}: {i.dtype}{list(i.shape)}" for i in program.inputs if not i.name.startswith("do.")]
     arguments += [f"{name}={text}" for name, text in program.settings]
     rows: list[tuple[str, str]] = [(f"{program.name}({', '.join(arguments)})", "")]
-    names, before = plan_names(program.statements, {s.name for s in program.statements})
+    statements = _in_order(program.statements)
+    names, before = plan_names(statements, {s.name for s in statements})
     printer = Expressions(names)
     aliases = {p.plate: p for p in program.plates}
     open_now: tuple[Plate, ...] = ()
     # The weights of a random network are sites too; its own line stands for them.
     hidden_sites = {w for n in program.networks.values() if n.random for w in n.spec.weights}
-    for statement in program.statements:
+    for statement in statements:
         plates = statement.plates
         keep = 0
         while keep < min(len(plates), len(open_now)) and plates[keep] == open_now[keep]:
             keep += 1
         for depth in range(keep, len(plates)):
             rows.append(
-                ("    " * (depth + 1) + _plate_line(plates[depth], aliases, printer), _at(aliases[plates[depth]]))
+                (
+                    "    " * (depth + 1)
+                    + _plate_line(plates[depth], aliases, printer, program.carries.values()),
+                    _at(aliases[plates[depth]]),
+                )
             )
         open_now = plates
         indent = "    " * (len(plates) + 1)
-        for value in before.get(statement.name, []):
+        for value in before.get(_key(statement), []):
             hidden = Expressions({k: v for k, v in names.items() if k != id(value)})
             rows.append((f"{indent}{names[id(value)]} = {hidden.text(value)}", ""))
         if statement.name not in hidden_sites:
@@ -260,8 +304,16 @@ def _at(item: Any) -> str:
     return f"# {os.path.basename(item.location.file)}:{item.location.line}" if item.location else ""
 
 
-def _plate_line(plate: Plate, aliases: dict[Plate, Any], printer: Expressions) -> str:
+def _plate_line(
+    plate: Plate, aliases: dict[Plate, Any], printer: Expressions, carries: Collection[Carry] = ()
+) -> str:
     statement = aliases[plate]
+    if statement.ordered:
+        sources = ", ".join(printer.text(s) for s in statement.sources)
+        mapped = f"({sources})" if len(statement.sources) > 1 else sources
+        backwards = ", reverse=True" if any(c.plates[-1] == plate and c.reverse for c in carries) else ""
+        over = f"xs={mapped}{backwards}):  # {plate.size} steps" if mapped else f"length={plate.size}{backwards}):"
+        return f"for {statement.alias or '_'} in scan({plate.name!r}, {over}"
     alias = f" as {statement.alias}" if statement.alias else ""
     if not statement.sources:
         return f"with plate({plate.name!r}, size={plate.size}){alias}:"
@@ -292,6 +344,10 @@ def statement_text(statement: Statement, printer: Expressions) -> str:
         case Param():
             kind = "" if statement.support.kind == "real" else f", support={statement.support}"
             return f"{statement.name} = param({number_text(_scalar(statement.init))}{kind})"
+        case Carry():
+            return f"{statement.hint} = carry({printer.text(statement.init)})"
+        case _Next():
+            return f"next {statement.carry.hint} = {printer.text(statement.carry.following)}"
         case Network():
             return f"{statement.name} = {statement.spec.text}" + ("  [random weights]" if statement.random else "")
     raise TypeError(type(statement).__name__)

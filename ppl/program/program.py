@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from ppl.errors import UnknownNameError, nearest, user_location
 
-from .statements import Deterministic, Factor, Input, Network, Param, PlateStatement, Sample, Statement
+from .statements import Carry, Deterministic, Factor, Input, Network, Param, PlateStatement, Sample, Statement
 from .values import Plate, Value, walk
 from .verbs import Verbs
 
@@ -84,6 +84,11 @@ class Program(Verbs):
         """The networks by name."""
         return {s.name: s for s in self.statements if isinstance(s, Network)}
 
+    @property
+    def carries(self) -> dict[str, Carry]:
+        """What the steps of scans hand on."""
+        return {s.name: s for s in self.statements if isinstance(s, Carry)}
+
     def plate(self, name: str) -> Plate:
         """The plate of that name.
 
@@ -121,13 +126,33 @@ class Program(Verbs):
         return found
 
     def parents(self, name: str) -> tuple[str, ...]:
-        """Names of the sites, parameters, networks and inputs that a statement reads directly, in order."""
-        statement = self.statement(name)
-        return tuple(dict.fromkeys(_names_read(expressions(statement))))
+        """Names of the sites, parameters, networks and inputs that a statement reads directly, in order.
+
+        What a step of a scan is handed by the step before counts: `program.parents("z")` holds "z" in a random walk.
+        """
+        now, before = self.reads(name)
+        return tuple(dict.fromkeys((*now, *before)))
+
+    def reads(self, name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """What a statement reads of its own step, and what through the carry of a scan, each in order."""
+        now: dict[str, None] = {}
+        before: dict[str, None] = {}
+        seen: set[str] = set()
+        stack = [(read, now) for read in reversed(_names_read(expressions(self.statement(name))))]
+        while stack:
+            read, into = stack.pop()
+            carry = self.by_name.get(read)
+            if not isinstance(carry, Carry):
+                into[read] = None
+            elif read not in seen:
+                seen.add(read)
+                stack += [(r, before) for r in reversed(_names_read((carry.following,)))]
+                stack += [(r, into) for r in reversed(_names_read((carry.init,)))]
+        return tuple(now), tuple(before)
 
     def children(self, name: str) -> tuple[str, ...]:
         """Names of the statements that read a name directly."""
-        return tuple(s.name for s in self.statements if name in self.parents(s.name))
+        return tuple(s.name for s in self.statements if not isinstance(s, Carry) and name in self.parents(s.name))
 
     def ancestors(self, name: str) -> frozenset[str]:
         """All names that a statement depends on, directly or not."""
@@ -141,9 +166,21 @@ class Program(Verbs):
                 stack += new
         return frozenset(found)
 
+    def with_needed(self, names: Collection[str]) -> set[str]:
+        """Names of statements, and of all that these need to be computed: carries of scans included."""
+        found: set[str] = set()
+        stack = list(names)
+        while stack:
+            name = stack.pop()
+            if name not in found and name in self.by_name:
+                found.add(name)
+                stack += _names_read(expressions(self.by_name[name]))
+        return found
+
     def descendants(self, name: str) -> frozenset[str]:
         """All statements that depend on a name, directly or not."""
-        return frozenset(s.name for s in self.statements if name in self.ancestors(s.name))
+        inside = (s.name for s in self.statements if not isinstance(s, Carry))
+        return frozenset(n for n in inside if name in self.ancestors(n))
 
     def dims(self, name: str) -> tuple[str, ...]:
         """Dimension names of a site's draws after (chain, draw): its plates, then its event axes."""
@@ -237,12 +274,14 @@ def expressions(statement: Statement) -> tuple[Value, ...]:
         return statement.dist.values()
     if isinstance(statement, (Deterministic, Factor)):
         return (statement.expression,)
+    if isinstance(statement, Carry):
+        return (statement.init, statement.following)
     return ()
 
 
 def _names_read(values: tuple[Value, ...]) -> list[str]:
     names: list[str] = []
     for node in walk(values):
-        if node.op in ("site", "param", "input", "network"):
+        if node.op in ("site", "param", "input", "carry", "network"):
             names.append(node.attr("name"))
     return names

@@ -16,7 +16,7 @@ from ppl.errors import FormatError, Location, ModelError, UnknownNameError, near
 
 from .distributions import FAMILIES, Distribution
 from .networks import ForeignCall, ForeignModule, Layer, NetworkSpec
-from .statements import Deterministic, Factor, Input, Network, Param, PlateStatement, Sample, Statement
+from .statements import Carry, Deterministic, Factor, Input, Network, Param, PlateStatement, Sample, Statement
 from .supports import Support
 from .values import Frozen, Plate, Value, walk
 
@@ -129,6 +129,9 @@ class _Writer:
             case Param():
                 row |= {"init": self.attribute(s.init), "support": self.support(s.support)}
                 row["shape"] = None if s.shape is None else list(s.shape)
+            case Carry():
+                row |= {"init": self.value(s.init), "following": self.value(s.following), "reverse": s.reverse}
+                row["hint"] = s.hint
             case Network():
                 row |= {"spec": self.network(s.spec), "random": s.random}
         return row
@@ -144,6 +147,7 @@ def program_to_dict(program: Program, locations: bool = True) -> dict[str, Any]:
             "size": p.plate.size,
             "outer": [o.name for o in p.outer],
             "sources": [write.value(v) for v in p.sources],
+            "ordered": p.ordered,
         }
         if locations:
             row |= {"location": asdict(p.location) if p.location else None, "alias": p.alias}
@@ -255,6 +259,9 @@ class _Reader:
             case "Param":
                 shape = None if row["shape"] is None else tuple(row["shape"])
                 return Param(*head, self.attribute(row["init"]), self.support(row["support"]), shape)
+            case "Carry":
+                init, following = self.values[row["init"]], self.values[row["following"]]
+                return Carry(*head, init, following, row["reverse"], row["hint"])
             case "Network":
                 return Network(*head, self.network(row["spec"]), row["random"])
         raise FormatError(f"unknown statement kind {row['kind']!r} in a program file.")
@@ -296,6 +303,7 @@ def program_from_json(text: str) -> Program:
             tuple(read.values[v] for v in p["sources"]),
             _location(p),
             p.get("alias", ""),
+            p.get("ordered", False),
         )
         for p in document["plates"]
     )

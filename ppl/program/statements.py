@@ -37,6 +37,7 @@ class PlateStatement:
         outer: the plates around it, outermost first.
         sources: the arrays it maps over.
         alias: the user's name for one element.
+        ordered: whether it is the axis of a scan, whose elements are steps that follow one another.
     """
 
     plate: Plate
@@ -44,6 +45,7 @@ class PlateStatement:
     sources: tuple[Value, ...]
     location: Location | None
     alias: str = ""
+    ordered: bool = False
 
     @property
     def name(self) -> str:
@@ -137,6 +139,35 @@ class Param(Statement):
     def initial(self) -> np.ndarray:
         """The starting array."""
         return np.broadcast_to(self.init.array.astype(float), self.full_shape).copy()
+
+
+@dataclass(frozen=True, eq=False)
+class Carry(Statement):
+    """What one step of a scan is handed by the step before; the innermost of its plates is that of the scan.
+
+    At the first step its value is `init`, at every other one what `following` was at the step before.
+
+    Attributes:
+        init: the value before the first step, of the scan's outer plates at most.
+        following: what a step returns; it may read statements that come later in the step.
+        reverse: whether the steps run from the last to the first.
+        hint: the user's name for it.
+    """
+
+    init: Value
+    following: Value
+    reverse: bool = False
+    hint: str = ""
+
+    @property
+    def time(self) -> Plate:
+        """The plate of the scan."""
+        return self.plates[-1]
+
+    @property
+    def value(self) -> Value:
+        """The symbolic value that a step is handed."""
+        return reference("carry", self.name, self.plates, self.init.shape, self.init.dtype)
 
 
 @dataclass(frozen=True, eq=False)

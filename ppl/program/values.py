@@ -7,7 +7,7 @@ numerical is stored except in constants.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
@@ -31,6 +31,10 @@ class Plate:
         return f"{self.name} ({self.size})"
 
 
+# What the lane of a site's values in the step before is called, behind the name of the site.
+BEFORE = " before"
+
+
 @dataclass(frozen=True)
 class Lane(Plate):
     """An axis of alternatives that are summed out: components of a mixture, values of a discrete site.
@@ -39,9 +43,22 @@ class Lane(Plate):
 
     Attributes:
         of: the plates of the site whose values it holds.
+        before: for a lane of the values that the site had in the step before, the plate of these steps.
+        reverse: whether the step before is the next element of that plate.
     """
 
     of: tuple[Plate, ...] = ()
+    before: Plate | None = None
+    reverse: bool = False
+
+    @property
+    def site(self) -> str:
+        """Name of the site whose values it holds."""
+        return self.name.removesuffix(BEFORE) if self.before else self.name
+
+    def earlier(self, time: Plate, reverse: bool) -> Lane:
+        """The lane of the values that the site had in the step before."""
+        return Lane(self.name + BEFORE, self.size, self.of, time, reverse)
 
 
 @dataclass(frozen=True)
@@ -392,8 +409,15 @@ def is_constant(value: Value, number: float | None = None) -> bool:
     return number is None or value.attrs[0][1] == number
 
 
-def walk(roots: tuple[Value, ...] | list[Value]) -> list[Value]:
-    """All nodes that the roots depend on, operands before the operations that use them, each once."""
+def walk(
+    roots: tuple[Value, ...] | list[Value], operands: Callable[[Value], Sequence[Value]] | None = None
+) -> list[Value]:
+    """All nodes that the roots depend on, operands before the operations that use them, each once.
+
+    Args:
+        roots: where to start.
+        operands: which nodes come before a node, if not all of its operands do.
+    """
     order: list[Value] = []
     seen: set[int] = set()
     stack: list[tuple[Value, bool]] = [(root, False) for root in reversed(roots)]
@@ -404,7 +428,8 @@ def walk(roots: tuple[Value, ...] | list[Value]) -> list[Value]:
         elif id(node) not in seen:
             seen.add(id(node))
             stack.append((node, True))
-            stack.extend((arg, False) for arg in reversed(node.args) if id(arg) not in seen)
+            before = node.args if operands is None else operands(node)
+            stack.extend((arg, False) for arg in reversed(before) if id(arg) not in seen)
     return order
 
 

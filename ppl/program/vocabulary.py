@@ -457,9 +457,18 @@ define("element", "special", _element)
 define("plate_sum", "special", _same)
 # Sum alternatives out, in log space: only densities contain these.
 define("lane_logsumexp", "special", _same)
+# The sum over all paths of discrete sites through a scan, in log space: `ppl.program.ops.chain`.
+define("chain", "special", _same, 3)
+# What the step before left: the second operand one step earlier, and the first operand at the first step.
+define("shift", "special", _same, 2)
+# A recurrence; `ppl.program.recurrence` says what it holds. `scanned` takes out one of its results over all steps.
+define("scan", "special", _several, None)
+define("scanned", "special", _module)
+# A random key for each step of a scan, out of one.
+define("step_keys", "special", _same)
 # A draw by the library's own sampler; the first operand is a random key.
 define("native", "special", _module, None)
 
 
 # Leaves have no operands; lowering binds them to arguments of the emitted function.
-LEAVES = frozenset({"const", "input", "site", "param", "noise", "key", "plate_index"})
+LEAVES = frozenset({"const", "input", "site", "param", "carry", "noise", "key", "plate_index"})

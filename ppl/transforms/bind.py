@@ -16,7 +16,7 @@ from ppl.language.arrays import to_numpy
 from ppl.program.check import check_indices
 from ppl.program.distributions import Distribution
 from ppl.program.program import Program
-from ppl.program.statements import Deterministic, Factor, Input, Param, PlateStatement, Sample, Statement
+from ppl.program.statements import Carry, Deterministic, Factor, Input, Param, PlateStatement, Sample, Statement
 from ppl.program.values import Plate, Value, dtype_kind, walk
 from ppl.program.vocabulary import LEAVES, OPS
 
@@ -163,7 +163,7 @@ class _Rebuilder:
             left = self.stack(node.attr("plates"))
             attrs = (("plates", left),)
         plates = self.stack(node.plates)
-        if node.op == "site":
+        if node.op in ("site", "carry"):
             return self.sites[node.attr("name")]
         if node.op == "input":
             shape = tuple(self.shapes[node.attr("name")])
@@ -218,6 +218,13 @@ class _Rebuilder:
                 return new
             case Factor():
                 return replace(s, plates=plates, expression=self.value(s.expression))
+            case Carry():
+                # What follows reads statements that come later; `program` fills it in when they have been rebuilt.
+                new = replace(s, plates=plates, init=self.value(s.init))
+                self.sites[s.name] = Value(
+                    "carry", (), s.value.attrs, plates, new.init.shape, new.init.dtype, list(s.value.hint) or [s.hint]
+                )
+                return new
             case Param():
                 fresh = self.fresh_plate(s)
                 # Without `shape` it starts from the numbers of one element, which serve any number of rows.
@@ -252,6 +259,9 @@ class _Rebuilder:
 
     def program(self, arrays: dict[str, np.ndarray]) -> Program:
         statements = tuple(self.statement(s) for s in self.old.statements)
+        statements = tuple(
+            replace(s, following=self.value(s.following)) if isinstance(s, Carry) else s for s in statements
+        )
         observed = {s.name for s in statements if isinstance(s, Sample) and s.observed}
         inputs = tuple(Input(i.name, tuple(self.shapes[i.name]), i.dtype) for i in self.old.inputs)
         names = {i.name for i in inputs} | observed

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from ppl.errors import StrategyError
 from ppl.program.distributions import Distribution
 from ppl.program.networks import Weight, apply_network
-from ppl.program.ops import apply, leave, merge_plates, plate_sum
+from ppl.program.ops import apply, chain, leave, merge_plates, plate_sum
 from ppl.program.program import Program
 from ppl.program.statements import Deterministic, Factor, Sample, Statement
 from ppl.program.values import DType, Lane, Plate, Shape, Value, lift, reference, walk
 
-from .exact import Term, eliminate, lane_of, refuse_leaving
+from .exact import eliminate, lane_of, refuse_leaving, term_of
+from .recurrence import Carries, Handed, scanned, shift, step_keys
 
 
 @dataclass(frozen=True)
@@ -107,13 +108,42 @@ class Resolver:
         args = tuple(self._done[id(a)] for a in node.args)
         if all(a is b for a, b in zip(args, node.args, strict=True)):
             return node
+        return self.rebuilt(node, args)
+
+    def rebuilt(self, node: Value, args: tuple[Value, ...]) -> Value:
+        """A node with other operands, over the plates that these vary over."""
         if node.op == "leave":
             return self._leave(node, args[0])
+        if node.op == "scan":
+            return Value(node.op, args, node.attrs, (), (), node.dtype, node.hint)
+        if node.op == "scanned":
+            return scanned(args[0], node.attr("at"))
+        if node.op == "step_keys":
+            return step_keys(args[0], node.attr("plate"))
+        if node.op == "chain":
+            time, now, before = (node.attr(k) for k in ("plate", "now", "before"))
+            return chain(*args, time, tuple(zip(now, before, strict=True)), node.attr("reverse"))
+        if node.op == "shift":
+            return shift(args[0], args[1], node.attr("plate"), node.attr("reverse"), "".join(node.hint[:1]))
         # What replaces a site may vary over fewer plates than the site did (a constant set by `do`, for example).
         plates = merge_plates(args)
         if node.op == "element" and node.attr("plate") not in plates:
             plates = (*plates, node.attr("plate"))
         return Value(node.op, args, node.attrs, plates, node.shape, node.dtype, node.hint)
+
+    def carries(self, first: bool = False) -> Carries | None:
+        """What replaces the names of carries, once every statement has been resolved; None where there are none.
+
+        Args:
+            first: whether carries of sites that are summed out have their start, or the values of the step before.
+        """
+        if not self.program.carries:
+            return None
+        handed: dict[str, Handed] = {}
+        for name, carry in self.program.carries.items():
+            self.statement = name
+            handed[name] = Handed(carry, self.value(carry.init), self.value(carry.following))
+        return Carries(self.program.name, handed, self.values.values(), self.rebuilt, first)
 
     def _leave(self, node: Value, body: Value) -> Value:
         for lane in body.plates:
@@ -165,6 +195,7 @@ class Density:
         values: expression of every site and deterministic value; of exactly summed sites, all their values.
         plates: the plates that each term is summed over.
         parts: the statements whose terms each term holds: more than one where a discrete site was summed out.
+        firsts: for terms that vary over kept sites of the step before, what they are in the first step.
     """
 
     terms: dict[str, Value]
@@ -172,6 +203,7 @@ class Density:
     values: dict[str, Value]
     plates: dict[str, tuple[Plate, ...]]
     parts: dict[str, tuple[str, ...]]
+    firsts: dict[str, Value] = field(default_factory=dict[str, Value])
 
     def total(self, batch: Mapping[str, int] | None = None) -> Value:
         """The sum of all terms over their plates, in nats."""
@@ -191,7 +223,7 @@ def log_density(
     checked: bool = True,
     exact: Collection[str] = (),
     batch: Mapping[str, int] | None = None,
-    keep: str | None = None,
+    keep: Collection[str] = (),
 ) -> Density:
     """Log density of every random site and factor.
 
@@ -203,7 +235,7 @@ def log_density(
             known to lie inside.
         exact: finite discrete sites that are summed out; their values must not be given.
         batch: number of evaluated elements of each subsampled plate.
-        keep: one of the exact sites that is not summed out: its terms vary over its lane.
+        keep: exact sites that are not summed out: their terms vary over their lanes.
 
     Raises:
         StrategyError: an exact site cannot be summed out.
@@ -231,15 +263,25 @@ def log_density(
                 resolver.failed[name] = error
         elif isinstance(statement, Factor):
             terms[name] = resolver.value(statement.expression)
+    close = resolver.carries()
+    firsts: dict[str, Value] = {}
+    if close is not None:
+        start = resolver.carries(first=True) if lanes else None
+        if start is not None:
+            firsts = {n: start(t) for n, t in terms.items()}
+        terms = {n: close(t) for n, t in terms.items()}
+        dists = {n: d.substitute(close) for n, d in dists.items()}
+        resolver.values = {n: close(v) for n, v in resolver.values.items()}
     plates = {name: program.by_name[name].plates for name in terms}
     parts = {name: (name,) for name in terms}
     if lanes:
-        whole = {n: Term(t, plates[n], parts[n]) for n, t in terms.items()}
-        summed = eliminate(program, whole, batch or {}, lanes.get(keep or ""))
+        whole = {n: term_of(t, plates[n], n, firsts.get(n)) for n, t in terms.items()}
+        summed = eliminate(program, whole, batch or {}, {lanes[n] for n in keep})
         terms = {n: t.value for n, t in summed.items()}
+        firsts = {n: t.first for n, t in summed.items() if t.first is not None}
         plates = {n: t.plates for n, t in summed.items()}
         parts = {n: t.parts for n, t in summed.items()}
-    return Density(terms, dists, resolver.values, plates, parts)
+    return Density(terms, dists, resolver.values, plates, parts, firsts if lanes else {})
 
 
 def _checked_when_observed(statement: Sample) -> bool:
@@ -308,4 +350,9 @@ def simulator(
             resolver.values[name] = _named(value, statement)
         elif isinstance(statement, Deterministic):
             resolver.values[statement.name] = given.get(statement.name, resolver.value(statement.expression))
+    close = resolver.carries()
+    if close is not None:
+        resolver.values = {n: close(v) for n, v in resolver.values.items()}
+        log_probs = {n: close(v) for n, v in log_probs.items()}
+        dists = {n: d.substitute(close) for n, d in dists.items()}
     return Simulator(resolver.values, log_probs, tuple(noise), dists)

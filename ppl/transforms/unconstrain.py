@@ -106,6 +106,14 @@ def unconstrain_sites(
         out.values[name] = y
         out.log_dets[name] = log_det_total(here, x, y)
         out.inverses[name] = there.inverse(statement.value)
+    ahead, back = forward.carries(), backward.carries()
+    if ahead is not None and back is not None:
+        out = UnconstrainedSites(
+            out.shapes,
+            {n: ahead(v) for n, v in out.values.items()},
+            {n: ahead(v) for n, v in out.log_dets.items()},
+            {n: back(v) for n, v in out.inverses.items()},
+        )
     return out
 
 

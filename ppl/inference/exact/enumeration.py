@@ -12,9 +12,12 @@ from ppl.backend.compiled import Compiled
 from ppl.errors import NonFiniteError
 from ppl.program.ops import leave, plate_sum
 from ppl.program.program import Program
+from ppl.program.statements import Sample
 from ppl.program.values import Value
 from ppl.transforms.density import log_density, total_of
-from ppl.transforms.exact import exact_sites, lane_of
+from ppl.transforms.exact import exact_sites, finite_values, lane_of
+
+from .paths import chained_sites, draw_paths, paths
 
 # Log probabilities are evaluated for at most this many numbers at once.
 PIECE = 10_000_000
@@ -30,8 +33,8 @@ def draw_exact(
 ) -> dict[str, np.ndarray]:
     """Draw the sites that are not in `values` from their exact distribution given those that are.
 
-    Sites are drawn one after the other, outer plates first, each with the later ones summed out: forward filtering,
-    backward sampling where the sites form a chain.
+    Sites are drawn one after the other, outer plates first, each with the later ones summed out; those that follow one
+    another in a scan all at once, by forward filtering and backward sampling.
 
     Args:
         model: the model.
@@ -52,23 +55,26 @@ def draw_exact(
         return {}
     known = {n: v for n, v in values.items() if n in program.latents}
     names = list(exact)
-    for i, name in enumerate(names):
-        logits = _evaluate(model, {name: _logits(model, name, names[i:])}, known, count, params)[name]
+    chained = chained_sites(program, exact)
+    for name in names:
+        if name in known:
+            continue
+        left = [n for n in names if n not in known]
+        generator = np.random.default_rng([seed, zlib.crc32(name.encode())])
+        if name in chained:
+            found = paths(model, name, left, chained)
+            logits = _evaluate(model, {"first": found.first, "pair": found.pair}, known, count, params)
+            drawn = draw_paths(found, logits["first"], logits["pair"], generator)
+            for site, indices in zip(found.sites, drawn, strict=True):
+                if (indices < 0).any():
+                    raise _impossible(program, site, "no path of positive probability")
+                known[site.name] = indices + _lowest(site)
+            continue
+        logits = _evaluate(model, {name: _logits(model, name, left)}, known, count, params)[name]
         best = logits.max(axis=-1)
         if not np.isfinite(best).all():
-            raise NonFiniteError(
-                "none of its values is possible given the other sites.",
-                site=name,
-                model=program.name,
-                declared_at=exact[name].location,
-                expected="a finite log density of at least one value",
-                got=f"{best[~np.isfinite(best)][0]}",
-                remedy="Check the priors of what it depends on, and the data.",
-            )
-        generator = np.random.default_rng([seed, zlib.crc32(name.encode())])
-        first = lane_of(exact[name])[1]
-        low = 0 if first.op == "plate_index" else int(first.args[1].attr("value"))
-        known[name] = (logits + generator.gumbel(size=logits.shape)).argmax(axis=-1) + low
+            raise _impossible(program, exact[name], f"{best[~np.isfinite(best)][0]}")
+        known[name] = (logits + generator.gumbel(size=logits.shape)).argmax(axis=-1) + _lowest(exact[name])
     out = {n: known[n] for n in names}
     late = computed_late(program, names)
     if late:
@@ -77,12 +83,31 @@ def draw_exact(
     return out
 
 
+def _lowest(site: Sample) -> int:
+    """The smallest value of a finite site."""
+    found = finite_values(site.dist)
+    assert found is not None
+    return found[0]
+
+
+def _impossible(program: Program, site: Sample, got: str) -> NonFiniteError:
+    return NonFiniteError(
+        "none of its values is possible given the other sites.",
+        site=site.name,
+        model=program.name,
+        declared_at=site.location,
+        expected="a finite log density of at least one value",
+        got=got,
+        remedy="Check the priors of what it depends on, and the data.",
+    )
+
+
 def _logits(model: Compiled, name: str, exact: list[str]) -> Value:
     """Log probability of each value up to a constant, values on the event axis."""
     program = model.program
     site = program.sites[name]
     lane, _ = lane_of(site)
-    density = log_density(program, checked=False, exact=exact, keep=name)
+    density = log_density(program, checked=False, exact=exact, keep=[name])
     terms: list[Value] = []
     for key, term in density.terms.items():
         if lane in term.plates:

@@ -26,6 +26,6 @@ __all__ = [
     "Reinforce",
     "Reparam",
     "Running",
-    "Strategy",
     "StraightThrough",
+    "Strategy",
 ]

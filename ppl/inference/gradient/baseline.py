@@ -44,7 +44,9 @@ class Running:
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.decay < 1.0:
-            raise ModelError("Running needs a decay from 0 to below 1.", declared_at=user_location(), got=str(self.decay))
+            raise ModelError(
+                "Running needs a decay from 0 to below 1.", declared_at=user_location(), got=str(self.decay)
+            )
 
     def value(self, name: str, dist: Distribution, make: Maker) -> Value:
         """The mean so far: a parameter that moves towards each cost by 1 - decay of the way."""
@@ -80,4 +82,4 @@ class Learned:
 
 Baseline: TypeAlias = LeaveOneOut | Running | Learned
 
-__all__ = ["Baseline", "LeaveOneOut", "Learned", "Maker", "Running"]
+__all__ = ["Baseline", "Learned", "LeaveOneOut", "Maker", "Running"]

@@ -1,7 +1,7 @@
 """What a gradient strategy is: how one site of the guide is drawn, and how gradients account for the draw.
 
 For any function h of a draw, a strategy gives lanes z_l with coefficients c_l such that sum_l c_l h(z_l) has the
-expectation E_q h, and such that its gradient, with what the strategy adds, has the expectation of the gradient of E_q h.
+expectation E_q h, and such that its gradient, with what the strategy adds, has the gradient of E_q h as expectation.
 Coefficients multiply along the graph; that the whole is unbiased follows by induction over the sites in order.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from ppl.program.distributions import Distribution
@@ -86,6 +86,24 @@ class Drawn:
     score: Value | None = None
     phantoms: tuple[Phantom, ...] = ()
     relaxation: Relaxation | None = None
+
+    def mapped(self, change: Callable[[Value], Value]) -> Drawn:
+        """The same with every expression changed."""
+
+        def maybe(value: Value | None) -> Value | None:
+            return None if value is None else change(value)
+
+        phantoms = tuple(replace(p, value=change(p.value), weight=change(p.weight)) for p in self.phantoms)
+        r = self.relaxation
+        return replace(
+            self,
+            value=change(self.value),
+            log_q=change(self.log_q),
+            probability=maybe(self.probability),
+            score=maybe(self.score),
+            phantoms=phantoms,
+            relaxation=r and replace(r, value=change(r.value), conditional=change(r.conditional)),
+        )
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """Which draws a value depends on, and along which axes: what score terms and substitutions are summed over.
 
 A value depends on one element of a plate only as long as every path from the draw to it goes element by element. Where
-a path leaves the plate (as an array that is summed, gathered or contracted), or sums over it, that axis is lost, also if
-the path enters the plate again.
+a path leaves the plate (as an array that is summed, gathered or contracted), or sums over it, that axis is lost, also
+if the path enters the plate again.
 """
 
 from __future__ import annotations
@@ -39,9 +39,13 @@ class Dependence:
                 self.marks.setdefault(id(value), name)
         self._known: dict[int, Reach] = {}
         self._alive: list[Value] = []
-        self.parents: dict[str, Reach] = {}
-        for name, dist in dists.items():
-            self.parents[name] = self._closed(self._joined([self.direct(v) for v in dist.values()]))
+        self.parents = {name: self._joined([self.direct(v) for v in dist.values()]) for name, dist in dists.items()}
+        # Steps of a scan read draws of the step before, so that a site can stand above itself: until nothing is new.
+        while True:
+            wider = {name: self._closed(reach) for name, reach in self.parents.items()}
+            if wider == self.parents:
+                break
+            self.parents = wider
 
     def of(self, value: Value) -> Reach:
         """The draws that a value depends on, directly or through other draws, with the axes it keeps of each."""
@@ -80,6 +84,9 @@ class Dependence:
             lost = node.attr("plates")
         elif node.op == "lane_logsumexp":
             lost = (node.attr("lane"),)
+        elif node.op in ("shift", "scan", "chain"):
+            # Elements of a scan follow one another: a later one depends on all earlier ones.
+            lost = (node.attr("plate"),)
         return {n: kept.difference(lost) for n, kept in reach.items()} if lost else reach
 
     @staticmethod

@@ -1,7 +1,7 @@
 """Measure-valued gradients: the derivative of a density as a difference of two densities, each with its own draw.
 
-Each parameter of the site's distribution moves along its weak derivative: c (h(z+) - h(z-)), for z+ and z- drawn from the
-two parts of its Hahn-Jordan decomposition. The draws are coupled, so that they differ by as little as they can.
+Each parameter of the site's distribution moves along its weak derivative: c (h(z+) - h(z-)), for z+ and z- drawn from
+the two parts of its Hahn-Jordan decomposition. The draws are coupled, so that they differ by as little as they can.
 
 References: Pflug (1996), Optimization of stochastic models; Heidergott, Vázquez-Abad and Volk-Makarewicz (2008);
 Mohamed, Rosca, Figurnov and Mnih (2020), Monte Carlo gradient estimation in machine learning, table 1.

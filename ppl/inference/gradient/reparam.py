@@ -1,7 +1,7 @@
 """Reparameterised gradients: the draw is a smooth function of parameters and noise.
 
-References: Kingma and Welling (2014); Roeder, Wu and Duvenaud (2017), Sticking the landing; Tucker et al. (2019), Doubly
-reparameterized gradient estimators for Monte Carlo objectives; Figurnov, Mohamed and Mnih (2018), Implicit
+References: Kingma and Welling (2014); Roeder, Wu and Duvenaud (2017), Sticking the landing; Tucker et al. (2019),
+Doubly reparameterized gradient estimators for Monte Carlo objectives; Figurnov, Mohamed and Mnih (2018), Implicit
 reparameterization gradients.
 """
 

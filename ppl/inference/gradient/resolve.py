@@ -15,6 +15,7 @@ from ppl.program.program import Program
 from ppl.program.statements import Sample
 from ppl.program.values import Axis, Plate
 
+from .arm import ARM, DisARM
 from .baseline import LeaveOneOut, Running
 from .contract import LANE_BUDGET, Strategy
 from .enumerate import Enumerate, count_values
@@ -163,7 +164,7 @@ def _default(
         return Reinforce(baseline)
     reason = _unfit(Enumerate(), site)
     if reason is None and facts.lost:
-        plate = sorted(p.name for p in facts.lost)[0]
+        plate = min(p.name for p in facts.lost)
         reason = f"costs depend on all elements of plate {plate!r} together"
     if reason is None and not facts.coupled:
         joint = _joint_lanes(site.name, facts, {**chosen, site.name: Enumerate()}, guide)
@@ -185,17 +186,15 @@ def _joint_lanes(name: str, facts: Facts, strategies: Mapping[str, Strategy], gu
 
 
 def _check_explicit(guide: Program, name: str, strategy: Strategy, facts: Facts) -> None:
-    if facts.lost and not isinstance(strategy, (Reparam, Reinforce, GumbelSoftmax, StraightThrough)):
-        if type(strategy).__name__ not in ("ARM", "DisARM"):
-            plate = min(facts.lost, key=lambda p: p.name)
-            raise _refused(
-                guide,
-                name,
-                strategy,
-                f"costs depend on all elements of plate {plate.name!r} together, and this strategy changes one value of "
-                "each",
-                "Use Reinforce() or, for Bernoulli sites, DisARM().",
-            )
+    if facts.lost and not isinstance(strategy, (Reparam, Reinforce, GumbelSoftmax, StraightThrough, ARM, DisARM)):
+        plate = min(facts.lost, key=lambda p: p.name)
+        raise _refused(
+            guide,
+            name,
+            strategy,
+            f"costs depend on all elements of plate {plate.name!r} together, and this strategy changes one at a time",
+            "Use Reinforce() or, for Bernoulli sites, DisARM().",
+        )
     if isinstance(strategy, (GumbelSoftmax, StraightThrough, REBAR)) and facts.rough is not None:
         label, op = facts.rough
         raise _refused(

@@ -94,7 +94,8 @@ def simulated_world(draws: Draws) -> tuple[Density, dict[str, Value], dict[str, 
             noise = Noise(f"{draws.label}sleep {name}", (*draws.axes, *statement.plates), False, record)
             resolver.values[name] = stopped(dist.draw(noise))
     setting.noise.update((spec.name, spec) for spec in record)
-    values = dict(resolver.values)
+    close = resolver.carries()
+    values = dict(resolver.values) if close is None else {n: close(v) for n, v in resolver.values.items()}
     inputs: dict[str, Value] = {}
     for given, name in data_inputs(model, guide).items():
         value = values[name]
@@ -120,6 +121,9 @@ def simulated_world(draws: Draws) -> tuple[Density, dict[str, Value], dict[str, 
             dist = reader.distribution(statement.dist).unchecked()
             log_q[statement.name] = dist.log_prob(values[statement.name])
             reader.values[statement.name] = values[statement.name]
+    close = reader.carries()
+    if close is not None:
+        log_q = {n: close(v) for n, v in log_q.items()}
     given = {n: values[n] for n in model.sites}
     density = log_density(model, given, params=setting.own_params, checked=False, batch=setting.batch)
     return density, log_q, reader.values

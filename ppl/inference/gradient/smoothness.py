@@ -1,4 +1,4 @@
-"""Whether a model and a guide use a draw smoothly: a pathwise gradient does not see through comparisons and rounding."""
+"""Whether model and guide use a draw smoothly: a pathwise gradient does not see through comparisons and rounding."""
 
 from __future__ import annotations
 

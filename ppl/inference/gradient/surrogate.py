@@ -5,12 +5,12 @@ With l_i the terms that linear reducers leave apart, D the axes a value varies o
     m_si = sum over the axes of s that l_i has lost of log q_s
     S = sum_i reduce_i [ C_i (l_i + sum over sampled s of sg(l_i - b) (m_si - sg m_si)) ] + phantom terms
 
-C_i multiplies the probabilities of the values that are summed exactly; phantom terms are sg(cost at another value - cost
-at the draw) times a weight of value zero, one particle at a time where particles are coupled. An axis that a cost has
-lost is summed over, one that it still has is kept: neither is ever averaged.
+C_i multiplies the probabilities of the values that are summed exactly; phantom terms are sg(cost at another value less
+cost at the draw) times a weight of value zero, one particle at a time where particles are coupled. An axis that a cost
+has lost is summed over, one that it still has is kept: neither is ever averaged.
 
-Reference: Schulman et al. (2015), Gradient estimation using stochastic computation graphs; Krieken, Tomczak and Ten Teije
-(2021), Storchastic.
+References: Schulman et al. (2015), Gradient estimation using stochastic computation graphs; van Krieken, Tomczak and
+ten Teije (2021), Storchastic.
 """
 
 from __future__ import annotations
@@ -125,9 +125,7 @@ class Assembly:
         lanes = [self._drawn(draws, n).lane for n in sites]
         return sum_over(value, [a for a in lanes if a is not None])
 
-    def _chances(
-        self, sites: Sequence[str], draws: Draws, world: World
-    ) -> list[tuple[Value, Value | None]]:
+    def _chances(self, sites: Sequence[str], draws: Draws, world: World) -> list[tuple[Value, Value | None]]:
         out: list[tuple[Value, Value | None]] = []
         for name in sites:
             drawn = world.drawn.get(name) or self._drawn(draws, name)
@@ -136,7 +134,7 @@ class Assembly:
             out.append((drawn.probability, possible))
         return out
 
-    # --- estimates, site by site ---------------------------------------------------------------------------------------
+    # --- estimates, site by site -------------------------------------------------------------------------------------
 
     def _estimates(self, draws: Draws) -> list[Value]:
         out: list[Value] = []

@@ -82,9 +82,7 @@ def verdicts(groups: Mapping[str, Expression], guide: Program, resolution: Resol
     for key, expression in groups.items():
         if key == "model":
             continue
-        wake = any(
-            isinstance(n, Expect) and isinstance(n.under, SIR) and n.under.detached for n in expression.walk()
-        )
+        wake = any(isinstance(n, Expect) and isinstance(n.under, SIR) and n.under.detached for n in expression.walk())
         for name in guide.sites:
             strategy = resolution.strategies[name]
             out.append(_verdict(repr(expression), name, strategy, wake, resolution.notes.get(name)))

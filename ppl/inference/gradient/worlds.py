@@ -178,7 +178,7 @@ class Draws:
             self._gated[id(weights)] = weights, replace(world, log_q=log_q)
         return self._gated[id(weights)][1]
 
-    # --- what they are made of -----------------------------------------------------------------------------------------
+    # --- what they are made of ---------------------------------------------------------------------------------------
 
     def plates(self, name: str) -> tuple[Plate, ...]:
         """Axes and plates of a site."""
@@ -220,7 +220,13 @@ class Draws:
             one = drawn[name] = self._drawn(statement, dist)
             resolver.values[name] = named(one.value, statement)
             log_q[name] = one.log_q
+        close = resolver.carries()
         values = dict(resolver.values)
+        if close is not None:
+            values = {n: close(v) for n, v in values.items()}
+            log_q = {n: close(v) for n, v in log_q.items()}
+            dists = {n: d.substitute(close) for n, d in dists.items()}
+            drawn = {n: d.mapped(close) for n, d in drawn.items()}
         return World(values, log_q, dists, drawn, self._density(values, params))
 
     def _unchanged(self, name: str, given: Mapping[str, Value]) -> bool:
@@ -253,7 +259,8 @@ class Draws:
                     dist = resolver.distribution(statement.dist).unchecked()
                     out[statement.name] = dist.log_prob(values[statement.name])
                 resolver.values[statement.name] = values[statement.name]
-        return out
+        close = resolver.carries()
+        return out if close is None else {n: close(v) for n, v in out.items()}
 
     def _density(self, values: Mapping[str, Value], params: Mapping[str, Value]) -> Density:
         model = self.setting.model
@@ -287,9 +294,7 @@ class Contexts:
         """The draws along some axes."""
         if axes not in self.draws:
             label = "" if not self.draws else "+".join(a.name for a in axes) + "/"
-            self.draws[axes] = Draws(
-                self.setting, axes, label, self.exact.get(axes, ()), 100 + 1000 * len(self.draws)
-            )
+            self.draws[axes] = Draws(self.setting, axes, label, self.exact.get(axes, ()), 100 + 1000 * len(self.draws))
         return self.draws[axes]
 
     def at(self, axes: tuple[Axis, ...], kind: str) -> World:

@@ -130,9 +130,7 @@ class Meaning:
                 return [self._function(expression, name, args, kind, context)]
             case Detached(body):
                 return [
-                    replace(
-                        t, value=apply("stop_gradient", t.value), block=None, surrogate=None, sampled=False
-                    )
+                    replace(t, value=apply("stop_gradient", t.value), block=None, surrogate=None, sampled=False)
                     for t in self.terms(body, kind, context)
                 ]
             case Expect():
@@ -150,9 +148,7 @@ class Meaning:
             return self._model_terms(leaf.sites, leaf.without, kind, context)
         return self._guide_terms(leaf.sites, leaf.without, kind, context)
 
-    def _model_terms(
-        self, sites: Sites, without: tuple[str, ...], kind: str, context: tuple[Axis, ...]
-    ) -> list[Term]:
+    def _model_terms(self, sites: Sites, without: tuple[str, ...], kind: str, context: tuple[Axis, ...]) -> list[Term]:
         density = self.worlds.at(context, kind).density
         wanted = self._names(sites, without, self.model)
         priors = set(self.guide.sites)
@@ -165,18 +161,16 @@ class Meaning:
                 continue
             if wanted is not None and not set(parts) <= wanted:
                 raise StrategyError(
-                    f"its density cannot be told from that of {sorted(set(parts) - wanted)[0]!r}: a discrete site "
+                    f"its density cannot be told from that of {min(set(parts) - wanted)!r}: a discrete site "
                     "between them is summed out.",
-                    site=sorted(set(parts) & wanted)[0],
+                    site=min(set(parts) & wanted),
                     model=self.model.name,
                     remedy="Ask for both, or give the discrete site a place in the guide.",
                 )
             out.append(Term(f"log p({', '.join(parts)})", value, density.plates[name]))
         return out
 
-    def _guide_terms(
-        self, sites: Sites, without: tuple[str, ...], kind: str, context: tuple[Axis, ...]
-    ) -> list[Term]:
+    def _guide_terms(self, sites: Sites, without: tuple[str, ...], kind: str, context: tuple[Axis, ...]) -> list[Term]:
         world = self.worlds.at(context, kind)
         wanted = self._names(sites, without, self.guide)
         return [
@@ -223,13 +217,11 @@ class Meaning:
                     model=self.guide.name,
                     declared_at=self.guide.by_name[name].location,
                     got=f"{q.family} in the guide, {'no prior' if p is None else p.family} in the model",
-                    remedy="Choose families with a closed form, such as two normal distributions, or another objective.",
+                    remedy="Choose families with a closed form, such as two normal distributions.",
                 )
             out.append(Term(f"log q({name})", world.log_q[name], plates))
             if name in world.density.terms and alone:
-                out.append(
-                    Term(f"log p({name})", world.density.terms[name], world.density.plates[name]).scaled(-1.0)
-                )
+                out.append(Term(f"log p({name})", world.density.terms[name], world.density.plates[name]).scaled(-1.0))
         return out
 
     def _entropies(self, leaf: Entropy, kind: str, context: tuple[Axis, ...]) -> list[Term]:
@@ -441,7 +433,9 @@ def _refuse_unused(expression: Expression, key: str) -> None:
     def uses(node: Expression) -> bool:
         if isinstance(node, Detached):
             return False
-        if isinstance(node, (LogWeight, KL, Entropy)) or (isinstance(node, LogDensity) and node.program.name == "guide"):
+        if isinstance(node, (LogWeight, KL, Entropy)) or (
+            isinstance(node, LogDensity) and node.program.name == "guide"
+        ):
             return True
         return any(uses(part) for part in node.parts) or (isinstance(node, Expect) and uses_draws(node))
 
