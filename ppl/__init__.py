@@ -7,6 +7,7 @@ from . import errors as errors
 from . import inference as inference
 from .backend.comparison import agreement as agreement
 from .backend.compiled import compile as compile
+from .backend.ejection import eject as eject
 from .inference.infer import infer as infer
 from .language import dist as dist
 from .language import nn as nn
@@ -33,6 +34,7 @@ __all__ = [
     "compile",
     "deterministic",
     "dist",
+    "eject",
     "errors",
     "external",
     "factor",

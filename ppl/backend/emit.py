@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ppl.program.networks import NetworkSpec
 from ppl.program.ops import leave
 from ppl.program.program import Program
 from ppl.program.simplify import simplify
@@ -243,7 +244,8 @@ class FunctionEmitter:
         name = node.attr("name")
         self.network_names[name] = None
         if dict(node.attrs).get("external"):
-            return external_call(lowering, node, f"networks[{name!r}]")
+            spec = next(p.networks[name].spec for p in self.programs if name in p.networks)
+            return external_call(lowering, node, spec, f"networks[{name!r}]")
         x = lowering.piece(node.args[0])
         layout = Layout(x.layout.lead, x.layout.frame, node.ndim)
         self.arguments[f"params/{name}."] = Argument("params", f"{name}.", name, "float")
@@ -259,14 +261,16 @@ class FunctionEmitter:
         )
 
 
-def external_call(lowering: Lowering, node: Value, function: str) -> Piece:
+def external_call(lowering: Lowering, node: Value, spec: NetworkSpec, function: str) -> Piece:
     """A call of a user's own function; each element comes with the number of its own axes."""
     given = [lowering.array(lowering.piece(a)) for a in node.args]
     target = merge(Layout(a.layout.lead, a.layout.frame, 0) for a in given)
     texts = [lowering.aligned(a, Layout(target.lead, target.frame, a.layout.rank)).text for a in given]
     pairs = [f"({text}, {a.layout.rank})" for text, a in zip(texts, given, strict=True)]
     layout = Layout(target.lead, target.frame, node.ndim)
-    return lowering.call("runtime.call_external", function, *pairs, layout=layout)
+    batched = spec.foreign is not None and spec.foreign.call is not None and spec.foreign.call.batched
+    more = ["batched=True"] if batched else []
+    return lowering.call("runtime.map_elements", function, *pairs, *more, layout=layout)
 
 
 _counter = 0

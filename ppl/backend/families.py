@@ -95,6 +95,7 @@ def native_text(library: Library, item: Distribution, text: ValueText, nested_te
         UnsupportedByBackend: the library has no such family.
     """
     writer = Writer(library, text, nested_text)
+    item = item.spelled()
     custom = CUSTOM.get(item.family)
     if custom is not None:
         return custom(writer, item)

@@ -29,22 +29,30 @@ class ForeignFunction:
     library: str
     function: Callable[..., Any]
 
+    def __call__(self, *elements: Any) -> Any:
+        """The function on one element of each input, or on rows of them if it takes these; its result is looked at."""
+        return self.checked(self.function(*elements))
+
+    def checked(self, out: Any) -> Any:
+        """A result of the function, after a look at it.
+
+        Raises:
+            ShapeError: it has another shape or kind of number than declared.
+        """
+        if not hasattr(out, "shape"):
+            self.refuse("one array", type(out).__name__)
+        found = tuple(out.shape[int(self.call.batched) :]), _kind(out.dtype)
+        expected = (self.spec.out_shape or (), self.call.out_dtype)
+        if found != expected:
+            self.refuse(f"{_shown(*expected)} for one element, as declared", _shown(*found))
+        return out
+
     @property
     def call(self) -> ForeignCall:
         """How it is called."""
         assert self.spec.foreign is not None
         assert self.spec.foreign.call is not None
         return self.spec.foreign.call
-
-    def check(self, shape: Shape, kind: str) -> None:
-        """Compare what came for one element with what was declared.
-
-        Raises:
-            ShapeError: another shape or kind of number.
-        """
-        expected = (self.spec.out_shape or (), self.call.out_dtype)
-        if (tuple(shape), kind) != expected:
-            self.refuse(f"{_shown(*expected)} for one element, as declared", _shown(tuple(shape), kind))
 
     def refuse(self, expected: str, got: str, cause: Exception | None = None) -> NoReturn:
         """Say that the function does not do what was declared.
@@ -103,6 +111,12 @@ def check_rows(name: str, found: Shape, declared: Shape) -> None:
             got=f"event shape {tuple(found)}",
             remedy="Correct `out_shape=`, the module, or the element that it is called with.",
         )
+
+
+def _kind(dtype: Any) -> str:
+    """The kind of number of a dtype of either library."""
+    name = str(dtype).removeprefix("torch.")
+    return "float" if "float" in name else "int" if "int" in name else name
 
 
 def _shown(shape: Shape, kind: str) -> str:

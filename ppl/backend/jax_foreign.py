@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -9,7 +10,6 @@ import jax.numpy as jnp
 from jax import Array
 
 from ppl.program.networks import NetworkSpec
-from ppl.program.values import dtype_kind
 
 from .foreign import ForeignFunction, of_spec
 
@@ -30,9 +30,7 @@ def foreign_function(spec: NetworkSpec, backend: str) -> ForeignFunction:
         out: Any = jax.eval_shape(foreign.function, *elements)
     except Exception as error:  # noqa: BLE001 - a user's function may raise anything
         foreign.refuse("a result", f"{type(error).__name__}: {error}".splitlines()[0], error)
-    if not hasattr(out, "shape"):
-        foreign.refuse("one array", type(out).__name__)
-    foreign.check(out.shape[len(rows) :], dtype_kind(out.dtype))
+    foreign.checked(out)
     return foreign
 
 
@@ -41,29 +39,25 @@ def module_shape(module: Any, shape: tuple[int, ...], kind: str) -> tuple[int, .
     return jax.eval_shape(module, jax.ShapeDtypeStruct(shape, _KINDS[kind])).shape
 
 
-def call_external(foreign: ForeignFunction, *operands: tuple[Array, int]) -> Array:
-    """A user's function on elements: axes in front of them are folded into one, over which it is mapped.
+def map_elements(function: Callable[..., Array], *operands: tuple[Array, int], batched: bool = False) -> Array:
+    """A function of elements on arrays of them: axes in front are folded into one, over which it is mapped.
 
     Args:
-        foreign: the function.
+        function: takes one element of each operand, or rows of them if it is `batched`.
         operands: arrays, and how many of their axes are one element's.
+        batched: whether the function takes an axis of rows itself, and keeps it.
     """
     arrays = [(jnp.asarray(a), rank) for a, rank in operands]
-    batch = jnp.broadcast_shapes(*(a.shape[: a.ndim - r] for a, r in arrays))
-    whole = not batch and not foreign.call.batched
-    if whole:
-        out = foreign.function(*(a for a, _ in arrays))
-    else:
-        # What has no axes in front is the same for all rows: it is not copied, unless the function takes rows itself.
-        fixed = [a.ndim == r and not foreign.call.batched for a, r in arrays]
-        rows = [
-            a if one else jnp.broadcast_to(a, batch + a.shape[a.ndim - r :]).reshape(-1, *a.shape[a.ndim - r :])
-            for (a, r), one in zip(arrays, fixed, strict=True)
-        ]
-        if foreign.call.batched:
-            out = foreign.function(*rows)
-        else:
-            out = jax.vmap(foreign.function, in_axes=tuple(None if one else 0 for one in fixed))(*rows)
-    element = out.shape if whole else out.shape[1:]
-    foreign.check(element, dtype_kind(out.dtype))
-    return out if whole else out.reshape(batch + element)
+    batch = jnp.broadcast_shapes(*(a.shape[: a.ndim - rank] for a, rank in arrays))
+    if not batch and not batched:
+        return function(*(a for a, _ in arrays))
+    # What has no axes in front is the same for all rows: it is not copied, unless the function takes rows itself.
+    fixed = [a.ndim == rank and not batched for a, rank in arrays]
+    rows = [
+        a if one else jnp.broadcast_to(a, batch + a.shape[a.ndim - rank :]).reshape(-1, *a.shape[a.ndim - rank :])
+        for (a, rank), one in zip(arrays, fixed, strict=True)
+    ]
+    if not batched:
+        function = jax.vmap(function, in_axes=tuple(None if one else 0 for one in fixed))
+    out = function(*rows)
+    return out.reshape(batch + out.shape[1:])

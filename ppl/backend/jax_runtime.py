@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from .foreign import check_rows
-from .jax_foreign import call_external
+from .jax_foreign import map_elements
 from .jax_layers import attention, avg_pool, conv, conv_transpose, layer_norm, max_pool, recurrent
 
 
@@ -320,7 +320,6 @@ __all__ = [
     "attention",
     "avg_pool",
     "bernoulli_log_prob",
-    "call_external",
     "call_network",
     "chain",
     "clipped_sigmoid",
@@ -335,6 +334,7 @@ __all__ = [
     "held",
     "layer_norm",
     "leaf_name",
+    "map_elements",
     "max_pool",
     "recurrent",
     "sample_beta",

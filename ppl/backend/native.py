@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,16 +16,15 @@ from ppl.program.printing import fresh
 from ppl.program.program import Program, expressions
 from ppl.program.statements import Deterministic, Factor, Network, Param, Sample, Statement
 from ppl.program.supports import Support
-from ppl.program.values import Plate, Value, reference, walk
-from ppl.transforms.density import Resolver
+from ppl.program.values import Plate, Value, walk
 
 from .constraints import constraint_name
 from .emit import external_call
 from .families import Library, native_text
 from .layout import Layout, alignment, frame_of, index_text, merge
 from .lowering import Lowering, identifier, text_of
+from .module_text import module_text
 from .native_names import RESERVED, network_variables, variable_names
-from .native_scans import ScanWriter, step_name
 from .native_networks import (
     equinox_network,
     function_network,
@@ -35,9 +33,12 @@ from .native_networks import (
     mapped_axes,
     torch_network,
 )
+from .native_resolver import NativeResolver
+from .native_scans import ScanWriter, step_name
 from .pieces import Piece
 from .scan_groups import groups, native_positions
-from .spelling import ATOM, JAX, TORCH
+from .spelling import ATOM, NATIVE_JAX, TORCH
+from .stored import Stored
 
 BACKENDS = ("numpyro", "pyro")
 
@@ -47,24 +48,14 @@ class Dialect:
     """What differs between the two libraries in a native model, beyond the array library."""
 
     name: str
-    header: str
     constraints: str
     event_dim: bool
 
 
-_PYRO = Dialect(
-    "pyro",
-    "import pyro\nimport pyro.distributions as dist\nimport torch\n",
-    "dist.constraints",
-    True,
-)
-_NUMPYRO = Dialect(
-    "numpyro",
-    "import jax\nimport jax.numpy as jnp\nimport numpyro\nimport numpyro.distributions as dist\n",
-    "dist.constraints",
-    False,
-)
-DIALECTS = {"pyro": _PYRO, "numpyro": _NUMPYRO}
+DIALECTS = {
+    "pyro": Dialect("pyro", "dist.constraints", True),
+    "numpyro": Dialect("numpyro", "dist.constraints", False),
+}
 # A sample statement longer than this gets its parameters named; a parameter shorter than that stays where it is.
 LONGEST_LINE = 110
 LONGEST_PARAMETER = 20
@@ -103,14 +94,21 @@ def native_source(program: Program, backend: str, function: str | None = None) -
 
 
 class NativeEmitter:
-    """Emits one native model."""
+    """Emits one native model.
 
-    def __init__(self, program: Program, backend: Library) -> None:
+    Args:
+        program: a model or guide.
+        backend: whose model it becomes.
+        stored: where networks and parameters find their values; without it, the text says how they start.
+    """
+
+    def __init__(self, program: Program, backend: Library, stored: Stored | None = None) -> None:
         self.program = program
+        self.stored = stored
         self.dialect = DIALECTS[backend]
         self.backend: Library = backend
         self.positions = native_positions(program)
-        self.spelling = TORCH if backend == "pyro" else JAX
+        self.spelling = TORCH if backend == "pyro" else NATIVE_JAX
         self.lines: list[str] = []
         self.depth = 1
         self.known: dict[str, Piece] = {}
@@ -139,7 +137,7 @@ class NativeEmitter:
             taken=set(taken),
             inline_arrays=self._array_text,
         )
-        self.resolver = _NativeResolver(program, {})
+        self.resolver = NativeResolver(program, {})
         self.resolver.real = {n for n, s in program.sites.items() if self._drawn_as_real(s)}
         roots = self._resolve_all()
         self.lowering.plan([v for values in roots.values() for v in values[1]])
@@ -160,40 +158,18 @@ class NativeEmitter:
                 indent = "    " * (len(open_now) + 1)
                 body += [indent + line for line in self.lowering.lines[start:]]
                 body += [indent + line for line in text]
-        head = self.dialect.header
-        networks = [n.spec for n in program.networks.values() if not n.random]
-        text = "\n".join(body)
-        definitions = ""
-        if networks:
-            definitions = "\n\n".join(self._network_definition(spec) for spec in networks)
-        if self.backend == "numpyro":
-            if program.carries:
-                head += "from numpyro.contrib.control_flow import scan\n"
-            if networks:
-                head += "from numpyro.contrib.module import eqx_module\n"
-            if "eqx." in definitions:
-                head = "import equinox as eqx\n" + head
-            if "jsp." in text + definitions:
-                head = head.replace("import numpyro\n", "import jax.scipy.special as jsp\nimport numpyro\n", 1)
-            if "jax." not in text.replace("jax.numpy", "") and not networks:
-                head = head.replace("import jax\n", "", 1)
-            if "jnp." not in text and not (networks and "jnp." in definitions):
-                head = head.replace("import jax.numpy as jnp\n", "", 1)
-        elif "F." in text + definitions:
-            head += "import torch.nn.functional as F\n"
-        if networks and "OrderedDict(" in definitions:
-            head = "from collections import OrderedDict\n\n" + head
-        if self.backend == "pyro" and "torch." not in text and not networks:
-            head = head.replace("import torch\n", "", 1)
-        library = "torch" if self.backend == "pyro" else "jax"
-        own = {"modules": "modules." in definitions, "runtime": "runtime." in text + definitions}
-        if any(own.values()):
-            head += "\n" + "".join(f"from ppl.backend import {library}_{n} as {n}\n" for n, used in own.items() if used)
-        parts = [head]
-        if networks:
-            parts.append("\n" + definitions + "\n")
-        parts.append(f"\n\ndef {function}({', '.join(arguments)}):\n{text}\n")
-        return "".join(parts)
+        networks = self._networks()
+        text = "\n".join([f"def {function}({', '.join(arguments)}):", *body])
+        return module_text(self.backend, [*networks, text], self.stored.imports if self.stored else ())
+
+    def _networks(self) -> list[str]:
+        """Definitions of the networks; then, where values are stored, the lines that read them."""
+        networks = [n for n in self.program.networks.values() if not n.random]
+        blocks = [self._network_definition(n.spec) for n in networks]
+        if self.stored is not None and (self.program.params or any(n.trained for n in networks)):
+            loads = [self.stored.network(self.network_variables[n.name], n.name) for n in networks if n.trained]
+            blocks.append("\n".join([self.stored.opening, *loads]))
+        return blocks
 
     def _plates(self, taken: set[str]) -> list[str]:
         """Lines that make the plates which are opened more than once: Pyro wants one object, entered again."""
@@ -234,7 +210,7 @@ class NativeEmitter:
         out: dict[str, tuple[Any, list[Value]]] = {}
         for s in self.program.statements:
             if isinstance(s, Sample):
-                dist = self.resolver.distribution(s.dist)
+                dist = self.resolver.distribution(s.dist).spelled()
                 out[s.name] = (dist, list(dist.values()))
             elif isinstance(s, (Deterministic, Factor)):
                 value = self.resolver.value(s.expression)
@@ -257,7 +233,9 @@ class NativeEmitter:
                 call = f"{library}.sample({self._site_name(name)}, {self._distribution(body, frame)}{obs}{auxiliary})"
                 if len(call) > LONGEST_LINE:
                     self._name_parameters(body)
-                    call = f"{library}.sample({self._site_name(name)}, {self._distribution(body, frame)}{obs}{auxiliary})"
+                    call = (
+                        f"{library}.sample({self._site_name(name)}, {self._distribution(body, frame)}{obs}{auxiliary})"
+                    )
                 piece = Piece(variable, ATOM + 1, Layout(False, frame, len(statement.dist.event_shape)))
                 if self._drawn_as_real(statement):
                     # As indices they have to be integers.
@@ -333,6 +311,8 @@ class NativeEmitter:
         init = self._array_text(array) if array.ndim else repr(float(array))
         if self.backend == "pyro" and not array.ndim:
             init = f"torch.tensor({init})"
+        if self.stored is not None:
+            init = self.stored.parameter(statement.name)
         constraint = ""
         if statement.support.kind != "real":
             constraint = f", constraint={self._constraint(statement.support)}"
@@ -409,7 +389,7 @@ class NativeEmitter:
         layout = Layout(False, x.layout.frame, node.ndim)
         spec = self.program.networks[name].spec
         if spec.is_function:
-            return external_call(lowering, node, self.network_variables[name])
+            return external_call(lowering, node, spec, self.network_variables[name])
         if spec.foreign is None and not is_library_made(spec):
             given = [lowering.piece(a) for a in node.args]
             target = merge(Layout(False, a.layout.frame, 0) for a in given)
@@ -479,6 +459,8 @@ class NativeEmitter:
                     f"it was given no `{other}` {'function' if spec.is_function else 'factory'}",
                     f"Pass {other}=..., or use the other backend.",
                 )
+            if self.stored is not None:
+                return self.stored.own(name, spec, factory, self.program.networks[spec.name].location)
             own = "function" if spec.is_function else "module"
             return f"{name} = networks[{text_of(spec.name)}]  # your own {own}"
         if not is_library_made(spec):
@@ -494,26 +476,3 @@ def _shared(one: tuple[Plate, ...], two: tuple[Plate, ...]) -> int:
     while depth < min(len(one), len(two)) and one[depth] == two[depth]:
         depth += 1
     return depth
-
-
-class _NativeResolver(Resolver):
-    """Spells out networks with random weights; all other names stay names.
-
-    Attributes:
-        real: discrete sites that the library draws as real numbers; where they are used as such, they stay that.
-    """
-
-    real: AbstractSet[str] = frozenset()
-
-    def _node(self, node: Value) -> Value:
-        if node.op == "site":
-            return node
-        if node.op == "astype" and node.args[0].op == "site" and node.dtype == "float":
-            leaf = node.args[0]
-            if leaf.attr("name") in self.real:
-                return reference("site", leaf.attr("name"), leaf.plates, leaf.shape, "float", cast=True)
-            return node
-        if node.op == "network" and not self.program.networks[node.attr("name")].random:
-            args = tuple(self._done[id(a)] for a in node.args)
-            return Value("network", args, node.attrs, node.plates, node.shape, node.dtype, node.hint)
-        return super()._node(node)

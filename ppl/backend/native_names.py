@@ -21,6 +21,8 @@ RESERVED = frozenset(
     [
         *keyword.kwlist,
         "F",
+        "OrderedDict",
+        "Path",
         "dist",
         "eqx",
         "eqx_module",
@@ -30,9 +32,11 @@ RESERVED = frozenset(
         "model",
         "modules",
         "networks",
+        "np",
         "numpyro",
         "pyro",
         "runtime",
+        "scan",
         "torch",
     ]
 )
@@ -95,6 +99,4 @@ def scanned_sites(program: Program) -> dict[str, Plate]:
 
 def native_owners(program: Program) -> dict[str, str]:
     """For what Pyro calls each step of a site in a scan, the name of the site."""
-    return {
-        step_name(name, t): name for name, time in scanned_sites(program).items() for t in range(time.size)
-    }
+    return {step_name(name, t): name for name, time in scanned_sites(program).items() for t in range(time.size)}

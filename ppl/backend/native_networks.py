@@ -189,20 +189,26 @@ def function_network(name: str, spec: NetworkSpec, call: Value, spelling: Spelli
     function = f"{name.removesuffix('_network')}_function"
     body = "".join(f"    {line}\n" for line in [*lowering.lines, f"return {result}"])
     rows = "".join(
-        f"    {text_of(full.removeprefix(f'{spec.name}.'))}: {_start(w)},\n" for full, w in spec.weights.items()
+        f"    {text_of(full.removeprefix(f'{spec.name}.'))}: {_start(w, i, spelling)},\n"
+        for i, (full, w) in enumerate(spec.weights.items())
     )
     return (
-        f"\ndef {function}(weights, {', '.join(stems)}):\n    # {spec.text}\n{body}\n\n"
+        f"def {function}(weights, {', '.join(stems)}):\n    # {spec.text}\n{body}\n\n"
         f"{name} = modules.FunctionModule({function}, {{\n{rows}}})"
     )
 
 
-def _start(w: Weight) -> str:
-    """How a weight starts: its shape, and the half-width of a uniform start, or the name of another."""
-    return f"({w.shape}, {w.bound if w.start == 'uniform' else w.start!r})"
-
-
-def starting_array(index: int, shape: Shape, start: float | str) -> np.ndarray:
-    """The start of one weight of an emitted network."""
-    weight = Weight("", shape, start) if isinstance(start, str) else Weight("", shape, bound=start)
-    return weight.initial(np.random.default_rng(index))
+def _start(weight: Weight, index: int, spelling: Spelling) -> str:
+    """How a weight starts: constant, or drawn."""
+    shape = str(weight.shape[0]) if len(weight.shape) == 1 else str(weight.shape)
+    bound = repr(weight.bound)
+    match weight.start, spelling.library:
+        case "uniform", "torch":
+            return f"torch.empty({shape}).uniform_(-{bound}, {bound})"
+        case "normal", "torch":
+            return f"torch.randn({shape})"
+        case "uniform", _:
+            return f"jax.random.uniform(jax.random.key({index}), {weight.shape}, minval=-{bound}, maxval={bound})"
+        case "normal", _:
+            return f"jax.random.normal(jax.random.key({index}), {weight.shape})"
+    return f"{spelling.module}.{weight.start}({shape})"

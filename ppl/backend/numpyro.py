@@ -112,6 +112,13 @@ class NumPyroBackend:
         """A network of the program as an equinox module."""
         return self._executed(program, source, precision, params)[network_variables(program)[name]]
 
+    def module_arrays(self, module: Any, name: str) -> dict[str, np.ndarray]:
+        """The arrays of an equinox module, by name."""
+        import equinox as eqx
+
+        leaves, _ = jax.tree_util.tree_flatten_with_path(eqx.filter(module, eqx.is_inexact_array))
+        return {name + jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
+
     def _executed(
         self, program: Program, source: str, precision: str, params: Mapping[str, np.ndarray] | None
     ) -> dict[str, Any]:

@@ -186,6 +186,10 @@ class Backend(Protocol):
         """A network of the native model as a module of its library, with its parameters filled in."""
         ...
 
+    def module_arrays(self, module: Any, name: str) -> dict[str, np.ndarray]:
+        """The weights of such a module, by the names that its library gives them behind the network's own."""
+        ...
+
     def native_data(self, program: Program, precision: str) -> Arrays:
         """Keyword arguments for the native model from the program's data, in the dtypes the library wants."""
         ...

@@ -115,6 +115,10 @@ class PyroBackend:
         """A network of the program as a torch module."""
         return self._executed(program, source, precision, params)[network_variables(program)[name]]
 
+    def module_arrays(self, module: torch.nn.Module, name: str) -> dict[str, np.ndarray]:
+        """The weights and buffers of a torch module, by name."""
+        return {f"{name}.{own}": self.to_numpy(array) for own, array in module.state_dict().items()}
+
     def _executed(
         self, program: Program, source: str, precision: str, params: Mapping[str, np.ndarray] | None
     ) -> dict[str, Any]:

@@ -83,7 +83,6 @@ _TORCH_CALLS = {
     "sort": "torch.sort({0}, {axis}).values",
     "argsort": "torch.argsort({0}, {axis})",
     "flip": "torch.flip({0}, {axes})",
-    "cholesky": "torch.linalg.cholesky({0})",
     "inv": "torch.linalg.inv({0})",
     "expm": "torch.linalg.matrix_exp({0})",
     "det": "torch.linalg.det({0})",
@@ -143,7 +142,6 @@ _JAX_CALLS = {
     "sort": "jnp.sort({0}, {axis})",
     "argsort": "jnp.argsort({0}, {axis})",
     "flip": "jnp.flip({0}, {axes})",
-    "cholesky": "jnp.linalg.cholesky({0})",
     "inv": "jnp.linalg.inv({0})",
     "expm": "jax.scipy.linalg.expm({0})",
     "det": "jnp.linalg.det({0})",
@@ -156,3 +154,5 @@ _JAX_CALLS = {
 
 TORCH = Spelling("torch", "torch", _TORCH_CALLS)
 JAX = Spelling("jax", "jnp", _JAX_CALLS)
+# What people read is written as they would: the helper beside JAX's own softplus is for speed alone.
+NATIVE_JAX = Spelling("jax", "jnp", {**_JAX_CALLS, "softplus": "jax.nn.softplus({0})"})

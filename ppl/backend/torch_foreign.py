@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -13,10 +14,6 @@ from ppl.program.networks import NetworkSpec
 from .foreign import ForeignFunction, of_spec
 
 _KINDS = {"float": torch.float32, "int": torch.int64, "bool": torch.bool}
-
-
-def _kind(x: Tensor) -> str:
-    return "float" if x.dtype.is_floating_point else "bool" if x.dtype == torch.bool else "int"
 
 
 def foreign_function(spec: NetworkSpec, backend: str) -> ForeignFunction:
@@ -34,9 +31,7 @@ def foreign_function(spec: NetworkSpec, backend: str) -> ForeignFunction:
     except Exception:  # noqa: BLE001 - a user's function may raise anything
         # Some functions look at numbers, or hold tensors of their own: their result is checked when there is one.
         return foreign
-    if not isinstance(out, Tensor):
-        foreign.refuse("one tensor", type(out).__name__)
-    foreign.check(tuple(out.shape[len(rows) :]), _kind(out))
+    foreign.checked(out)
     return foreign
 
 
@@ -51,30 +46,24 @@ def module_shape(module: torch.nn.Module, shape: tuple[int, ...], kind: str) -> 
     return tuple(out.shape[1:])
 
 
-def call_external(foreign: ForeignFunction, *operands: tuple[Tensor, int]) -> Tensor:
-    """A user's function on elements: axes in front of them are folded into one, over which it is mapped.
+def map_elements(function: Callable[..., Tensor], *operands: tuple[Tensor, int], batched: bool = False) -> Tensor:
+    """A function of elements on tensors of them: axes in front are folded into one, over which it is mapped.
 
     Args:
-        foreign: the function.
+        function: takes one element of each operand, or rows of them if it is `batched`.
         operands: tensors, and how many of their axes are one element's.
+        batched: whether the function takes an axis of rows itself, and keeps it.
     """
     batch = torch.broadcast_shapes(*(x.shape[: x.ndim - rank] for x, rank in operands))
-    whole = not batch and not foreign.call.batched
-    if whole:
-        out = foreign.function(*(x for x, _ in operands))
-    else:
-        # What has no axes in front is the same for all rows: it is not copied, unless the function takes rows itself.
-        fixed = [x.ndim == r and not foreign.call.batched for x, r in operands]
-        rows = [
-            x if one else x.expand((*batch, *x.shape[x.ndim - r :])).reshape(-1, *x.shape[x.ndim - r :])
-            for (x, r), one in zip(operands, fixed, strict=True)
-        ]
-        if foreign.call.batched:
-            out = foreign.function(*rows)
-        else:
-            out = torch.vmap(foreign.function, in_dims=tuple(None if one else 0 for one in fixed))(*rows)
-    if not isinstance(out, Tensor):
-        foreign.refuse("one tensor", type(out).__name__)
-    element = tuple(out.shape if whole else out.shape[1:])
-    foreign.check(element, _kind(out))
-    return out if whole else out.reshape(*batch, *element)
+    if not batch and not batched:
+        return function(*(x for x, _ in operands))
+    # What has no axes in front is the same for all rows: it is not copied, unless the function takes rows itself.
+    fixed = [x.ndim == rank and not batched for x, rank in operands]
+    rows = [
+        x if one else x.expand((*batch, *x.shape[x.ndim - rank :])).reshape(-1, *x.shape[x.ndim - rank :])
+        for (x, rank), one in zip(operands, fixed, strict=True)
+    ]
+    if not batched:
+        function = torch.vmap(function, in_dims=tuple(None if one else 0 for one in fixed))
+    out = function(*rows)
+    return out.reshape(*batch, *out.shape[1:])

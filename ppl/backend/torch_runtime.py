@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .foreign import check_rows
-from .torch_foreign import call_external
+from .torch_foreign import map_elements
 from .torch_layers import attention, avg_pool, conv, conv_transpose, folded, layer_norm, max_pool, recurrent
 
 
@@ -30,6 +30,12 @@ def clipped_sigmoid(x: Tensor) -> Tensor:
     """The sigmoid, kept off 0 and 1 by the smallest number that the precision tells apart from them."""
     limits = torch.finfo(x.dtype)
     return torch.sigmoid(x).clamp(limits.tiny, 1.0 - limits.eps)
+
+
+def cholesky(x: Tensor) -> Tensor:
+    """Lower Cholesky factors; NaN where a matrix is not positive definite, as in JAX."""
+    factor, info = torch.linalg.cholesky_ex(x)
+    return torch.where(info[..., None, None] == 0, factor, torch.nan)
 
 
 def prod(x: Tensor, axes: Sequence[int], *, keepdim: bool = False) -> Tensor:
@@ -309,9 +315,9 @@ __all__ = [
     "attention",
     "avg_pool",
     "bernoulli_log_prob",
-    "call_external",
     "call_network",
     "chain",
+    "cholesky",
     "clipped_sigmoid",
     "concat",
     "conv",
@@ -320,6 +326,7 @@ __all__ = [
     "gather",
     "held",
     "layer_norm",
+    "map_elements",
     "max_pool",
     "prod",
     "recurrent",

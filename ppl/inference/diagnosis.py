@@ -28,10 +28,10 @@ def nonfinite_error(run: SVIRun, step: int) -> NonFiniteError:
     for name, term in world.density.terms.items():
         outputs[f"model/{name}"] = term
     for name, dist in world.density.dists.items():
-        for parameter, value in dist.params.items():
+        for parameter, value in dist.facts().items():
             outputs[f"parameter/{name}/{parameter}"] = value
     for name, dist in world.dists.items():
-        for parameter, value in dist.params.items():
+        for parameter, value in dist.facts().items():
             outputs[f"guide parameter/{name}/{parameter}"] = value
     emitter = model.emitter(programs=(model.program, guide.program), lead=False, batch=run.batch)
     emitted = emitter.emit("diagnose", outputs)
@@ -60,6 +60,7 @@ def _message(run: SVIRun, step: int, result: dict[str, np.ndarray]) -> NonFinite
         facts = {k.rpartition("/")[2]: v for k, v in result.items() if k.startswith(f"{prefix}/{name}/")}
         got = ", ".join(f"{k} = {_range(v)}" for k, v in facts.items()) or "no parameters"
         dist = getattr(statement, "dist", None)
+        remedy = None if dist is None else dist.remedy(facts)
         parents = ", ".join(owner.parents(name)) or "none"
         return NonFiniteError(
             f"its log density is not finite at step {step} of the fit.",
@@ -68,8 +69,12 @@ def _message(run: SVIRun, step: int, result: dict[str, np.ndarray]) -> NonFinite
             declared_at=statement.location,
             expected=f"a finite density of {distribution_text(dist)}" if dist is not None else "a finite log weight",
             got=f"{got}; fed by {parents}",
-            remedy="The state before this step is kept. Lower the learning rate, clip gradients "
-            "(Adam(..., clip_norm=10)), or bound the parameters of this site.",
+            remedy="The state before this step is kept. "
+            + (
+                remedy
+                or "Lower the learning rate, clip gradients (Adam(..., clip_norm=10)), or bound the parameters of this "
+                "site."
+            ),
         )
     return NonFiniteError(
         f"the objective is not finite at step {step} of the fit, though every site's log density is at fresh noise.",

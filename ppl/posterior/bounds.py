@@ -95,6 +95,18 @@ def _by_row(program: Program, name: str, term: np.ndarray, plate: str | None) ->
     return term.reshape(*term.shape[:2], -1).sum(axis=-1, dtype=float)
 
 
+def _joined(fit: Posterior, name: str) -> ModelError:
+    site = fit.program.sites[name]
+    return ModelError(
+        "it joins the new rows to the old ones, so there is no evidence of the new rows alone.",
+        site=name,
+        model=fit.program.name,
+        declared_at=site.location,
+        got=f"{site.dist!r}",
+        remedy="Compare predictions with the new data: predict(...) draws them given the old rows.",
+    )
+
+
 def _bound_programs(fit: Posterior, inputs: Mapping[str, Any], data: Mapping[str, Any]) -> tuple[Program, Program]:
     """Model and guide on the rows in question, the model with their data.
 
@@ -116,6 +128,8 @@ def _bound_programs(fit: Posterior, inputs: Mapping[str, Any], data: Mapping[str
     model = old
     if inputs:
         plan = make_plan(fit, inputs, "guide", False)
+        if plan.extended:
+            raise _joined(fit, plan.extended[0])
         known = {i.name for i in guide.inputs}
         model = plan.program
         guide = plan.guide or bind(guide, {n: a for n, a in inputs.items() if n in known})

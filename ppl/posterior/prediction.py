@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from ppl.errors import DataError, GuideError, PlateError, ShapeError, UnknownNameError, nearest
+from ppl.errors import DataError, GuideError, NonFiniteError, PlateError, ShapeError, UnknownNameError, nearest
 from ppl.program.program import Program
 from ppl.program.statements import Param, Sample
 from ppl.transforms.bind import bind, changed_inputs, plate_inputs
+from ppl.transforms.extend import Extension, extend, moved
 
 from .conversion import build_dataset, site_entries
 from .evaluation import CHUNK_BYTES, compiled, refuse_factors, simulated
@@ -29,10 +30,13 @@ class Plan:
     """Where each latent of a prediction comes from.
 
     Attributes:
-        program: the model on the new inputs.
+        program: the model on the new inputs; with the old rows in it, if sites are extended.
         fresh: plates whose rows are new.
         kept: latents taken from the draws of the fit.
         local: latents in new rows, which have to be drawn.
+        extended: sites drawn at new rows of theirs given what they were at the old ones, such as Gaussian processes.
+        given: sites of the program that stand for the old rows, each with the latent whose draws they take.
+        hidden: names that the program has for the old rows only.
         guide: the guide on the new inputs, if it draws them; else the model does.
     """
 
@@ -40,6 +44,9 @@ class Plan:
     fresh: frozenset[str]
     kept: tuple[str, ...]
     local: tuple[str, ...]
+    extended: tuple[str, ...]
+    given: Mapping[str, str]
+    hidden: frozenset[str]
     guide: Program | None
 
 
@@ -65,8 +72,9 @@ def predict(
     """
     plan = make_plan(fit, inputs, source, same_rows)
     total = fit.chains * fit.count
-    values = {name: fit.draws[name].reshape(total, *fit.draws[name].shape[2:]) for name in plan.kept}
-    drawn = set(plan.program.sites) - set(plan.kept)
+    sources = {name: name for name in plan.kept} | dict(plan.given)
+    values = {own: fit.draws[name].reshape(total, *fit.draws[name].shape[2:]) for own, name in sources.items()}
+    drawn = set(plan.program.sites) - set(values)
     if factors != "ignore":
         refuse_factors(plan.program, drawn, "a prediction")
     seed_guide, seed_model = (int(s) for s in np.random.SeedSequence(seed).generate_state(2) >> 1)
@@ -78,6 +86,10 @@ def predict(
     same = plan.program is fit.program
     target = fit.compiled if same else compiled(plan.program, fit.backend, fit.precision, fit.seed)
     result = simulated(target, values | local, fit.params, total, seed_model, None, chunk_bytes) | local
+    result = {name: array for name, array in result.items() if name not in plan.hidden}
+    for name in plan.extended:
+        if not np.isfinite(result[name]).all():
+            raise _not_extended(fit, name)
     ordered = {s.name: result[s.name] for s in plan.program.statements if s.name in result}
     arrays = {n: a.reshape(fit.chains, fit.count, *a.shape[1:]) for n, a in ordered.items()}
     attrs = {
@@ -88,8 +100,11 @@ def predict(
         "new_inputs": sorted(inputs),
         "new_rows": sorted(plan.fresh),
         "latents_of_new_rows": ("guide" if plan.guide is not None else "model") if plan.local else "none",
+        "extended": list(plan.extended),
     }
-    labels = {dim: own for dim, own in fit.coords.items() if dim not in plan.fresh}
+    other = plan.fresh | {dim for name in plan.extended for dim in plan.program.dims(name)}
+    kept = {p.name for p in plan.program.plates} - plan.fresh
+    labels = {dim: own for dim, own in fit.coords.items() if dim in kept or dim not in other}
     lead = {"chain": fit.chains, "draw": fit.count}
     return build_dataset(site_entries(plan.program, arrays), lead, labels, attrs)
 
@@ -120,7 +135,10 @@ def make_plan(fit: Posterior, inputs: Mapping[str, Any], source: Source, same_ro
     names = {i.name for i in old.inputs}
     own = {n: a for n, a in inputs.items() if n in names}
     new = bind(old, own, same_rows=same_rows) if own else old
-    fresh = _fresh_plates(old, new, names & set(inputs), same_rows)
+    bound = names & set(inputs)
+    # Values of which the fit had none are new as well.
+    changed = changed_inputs(old, {n: new.data[n] for n in bound}) | (bound - set(old.data))
+    fresh = _fresh_plates(old, new, changed, same_rows)
     for param in new.params.values():
         if any(p.name in fresh for p in param.plates):
             raise PlateError(
@@ -130,28 +148,38 @@ def make_plan(fit: Posterior, inputs: Mapping[str, Any], source: Source, same_ro
                 plate=", ".join(p.name for p in param.plates),
                 remedy="Predict from a model whose parameters are shared by the rows, or make it a random site.",
             )
+    what = moved(old, changed, fresh)
     kept, local = [], []
     for name, site in old.latents.items():
         if any(p.name in fresh for p in site.plates):
             local.append(name)
-            continue
-        _same_event(site, new.sites[name], old.name)
+        elif name not in what.sites:
+            _same_event(site, new.sites[name], old.name)
+            kept.append(name)
+    extension = extend(old, new, what) if what.sites else Extension(new, {}, frozenset())
+    for name in (*kept, *extension.given.values()):
         if name not in fit.draws:
             raise DataError(f"there are no draws of latent {name!r} to predict from.", model=old.name)
-        kept.append(name)
     chosen = None
     if local and source != "model":
         try:
-            chosen = _bound_guide(fit, new, inputs, fresh, local)
+            chosen = _bound_guide(fit, new, inputs, fresh, local, set(what.sites))
         except GuideError:
             if source == "guide":
                 raise
-    return Plan(new, frozenset(fresh), tuple(kept), tuple(local), chosen)
+    return Plan(
+        extension.program,
+        frozenset(fresh),
+        tuple(kept),
+        tuple(local),
+        what.sites,
+        extension.given,
+        extension.hidden,
+        chosen,
+    )
 
 
-def _fresh_plates(old: Program, new: Program, bound: set[str], same_rows: bool) -> set[str]:
-    # Rows of which the fit had no values are new as well.
-    changed = changed_inputs(old, {n: new.data[n] for n in bound}) | (bound - set(old.data))
+def _fresh_plates(old: Program, new: Program, changed: set[str], same_rows: bool) -> set[str]:
     fresh = set()
     for before, after in zip(old.plates, new.plates, strict=True):
         if before.plate.size != after.plate.size or (not same_rows and plate_inputs(before) & changed):
@@ -168,16 +196,33 @@ def _same_event(before: Sample, after: Sample, model: str) -> None:
             declared_at=before.location,
             expected=f"event shape {before.dist.event_shape}, as fitted",
             got=f"event shape {after.dist.event_shape}",
-            remedy="Only plates can grow; a joint distribution over all rows (a Gaussian process, say) cannot be "
-            "extended by drawing the new rows alone.",
+            remedy="Plates can grow, and so can dist.GaussianProcess, which knows what its rows are; any other joint "
+            "distribution over all rows does not say how it goes on.",
         )
 
 
-def _bound_guide(fit: Posterior, new: Program, inputs: Mapping[str, Any], fresh: set[str], local: list[str]) -> Program:
+def _not_extended(fit: Posterior, name: str) -> NonFiniteError:
+    """The error for draws at new rows that are not finite."""
+    site = fit.program.sites[name]
+    return NonFiniteError(
+        "its draws at the new rows are not finite.",
+        site=name,
+        model=fit.program.name,
+        declared_at=site.location,
+        expected="finite draws given those at the rows of the fit",
+        got=f"{site.dist!r}",
+        remedy=f"With the new rows its covariance is not positive definite in {fit.precision}: "
+        'give it more jitter or noise, leave out rows that are equal, or fit with precision="float64".',
+    )
+
+
+def _bound_guide(
+    fit: Posterior, new: Program, inputs: Mapping[str, Any], fresh: set[str], local: list[str], extended: set[str]
+) -> Program:
     """The guide on the new inputs.
 
     Raises:
-        GuideError: it is not amortised over the new rows.
+        GuideError: it is not amortised over the new rows, or draws them from a site that is extended.
     """
 
     def refuse(why: str) -> GuideError:
@@ -203,6 +248,9 @@ def _bound_guide(fit: Posterior, new: Program, inputs: Mapping[str, Any], fresh:
     except (ShapeError, PlateError) as error:
         raise refuse(error.summary.rstrip(".")) from error
     for name in local:
+        if read := sorted(bound.ancestors(name) & extended):
+            # The guide's own draw of that site would not be the one that the rest is predicted from.
+            raise refuse(f"it draws it from {read[0]!r}, which has other rows now")
         site = bound.sites.get(name)
         if site is None or site.plates != new.sites[name].plates:
             raise refuse(

@@ -11,7 +11,7 @@ import functools
 import inspect
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NoReturn, Protocol, Self
 
 import numpy as np
@@ -26,6 +26,8 @@ from .vocabulary import broadcast
 FAMILIES: dict[str, type[Distribution]] = {}
 # Bijections by name, for reading programs from files; the classes live in `ppl.language.dist.bijections`.
 BIJECTIONS: dict[str, Any] = {}
+# Kernels of Gaussian processes by name, likewise; the classes live in `ppl.language.dist.kernels`.
+KERNELS: dict[str, Any] = {}
 
 
 class NoiseSource(Protocol):
@@ -227,6 +229,23 @@ class Distribution(ABC):
         """Log density in nats of one draw, a scalar: the sum over the independent elements, masked ones left out."""
         return self.total(self.element_log_prob(value))
 
+    @property
+    def has_marginal(self) -> bool:
+        """Whether the density of some of the numbers of one draw is known: `marginal_log_prob`."""
+        return False
+
+    def marginal_log_prob(self, value: Value, known: Value) -> Value:
+        """Log density in nats of those numbers of a draw that are known, a scalar.
+
+        Args:
+            value: a draw; the numbers that are not known do not matter.
+            known: booleans of shape `event_shape`.
+
+        Raises:
+            ModelError: the family has no such density in closed form.
+        """
+        self._lacks("density of some of its numbers alone")
+
     def draw_with_log_prob(self, noise: NoiseSource) -> tuple[Value, Value]:
         """A draw and its log density in nats, a scalar."""
         value, terms = self.draw_with_element_log_prob(noise)
@@ -324,6 +343,49 @@ class Distribution(ABC):
     def nested(self) -> dict[str, Distribution]:
         """Distributions that this one is made of, by argument name."""
         return dict(self._nested)
+
+    def spelled(self) -> Distribution:
+        """The same distribution in the family that libraries have for it, if that is another one; else itself."""
+        if not self._nested:
+            return self
+        out = copy.copy(self)
+        out._nested = {name: d.spelled() for name, d in self._nested.items()}
+        return out
+
+    # --- more of the same draw -----------------------------------------------------------------------------------
+
+    def index(self) -> tuple[Value, ...]:
+        """The values whose rows the entries of a draw belong to; with other rows, entries of a draw belong to others.
+
+        Empty for most families, whose entries are known by their place.
+        """
+        return tuple(v for d in self._nested.values() for v in d.index())
+
+    def extend(self, value: Value, new: Distribution) -> Distribution | None:
+        """The distribution of a draw at other rows, given the draw of this distribution at its own.
+
+        Args:
+            value: a draw of this distribution, of shape `event_shape`.
+            new: the same declaration with other rows.
+
+        Returns:
+            Of the event shape of `new`. None where a draw says nothing about other rows, or the family does not know.
+        """
+        return None
+
+    # --- diagnosis -----------------------------------------------------------------------------------------------
+
+    def facts(self) -> dict[str, Value]:
+        """What to look at where the density is not finite: by default the parameters."""
+        return dict(self.params)
+
+    def remedy(self, facts: Mapping[str, np.ndarray]) -> str | None:
+        """What to do where the density is not finite, in the user's words; None if nothing particular is known.
+
+        Args:
+            facts: the numbers of `facts()`, any leading axes in front.
+        """
+        return None
 
     def substitute(self, replace: Callable[[Value], Value]) -> Self:
         """The same distribution with every value `v` replaced by `replace(v)`."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ppl.errors import FormatError
 
+from .missing import is_own_input
 from .printing import Expressions, distribution_text, plan_names, statement_text
 from .program import expressions
 from .statements import Deterministic, Factor, Network, Param, Sample, Statement
@@ -79,7 +80,7 @@ def diagram(program: Program) -> Diagram:
     mapped = _mapped_inputs(program, set(nests))
     nodes: dict[str, Node] = {}
     for item in program.inputs:
-        if not item.name.startswith("do."):
+        if not is_own_input(item.name):
             plates = mapped.get(item.name, ())
             shape = item.shape[len(plates) :]
             note = str(list(shape)) if shape else ""

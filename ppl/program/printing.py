@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from .distributions import Distribution
+from .missing import is_own_input
 from .statements import Carry, Deterministic, Factor, Network, Param, Sample, Statement
 from .values import Frozen, Plate, Value, walk
 
@@ -166,6 +167,10 @@ def distribution_text(dist: Distribution, printer: Expressions | None = None) ->
         positional = index < dist.positional and name not in ("probs", "logits")
         parts.append(show.text(value) if positional else f"{name}={show.text(value)}")
     for name, item in dist.static.items():
+        if hasattr(item, "text"):
+            # A kernel comes first, and shows its values as the program calls them.
+            parts.insert(0, item.text(show.text))
+            continue
         # Several things in one setting are arguments of their own, as in Transformed(base, first, second).
         several = cast("tuple[Any, ...]", item) if isinstance(item, tuple) else None
         parts += [f"{name}={item}"] if several is None else [str(i) for i in several]
@@ -266,7 +271,7 @@ def fresh(stem: str, used: set[str]) -> str:
 
 def program_text(program: Program) -> str:
     """A program in the style of the user's source."""
-    arguments = [f"{i.name}: {i.dtype}{list(i.shape)}" for i in program.inputs if not i.name.startswith("do.")]
+    arguments = [f"{i.name}: {i.dtype}{list(i.shape)}" for i in program.inputs if not is_own_input(i.name)]
     arguments += [f"{name}={text}" for name, text in program.settings]
     rows: list[tuple[str, str]] = [(f"{program.name}({', '.join(arguments)})", "")]
     statements = _in_order(program.statements)
@@ -326,7 +331,10 @@ def statement_text(statement: Statement, printer: Expressions) -> str:
     """One statement as a line."""
     match statement:
         case Sample():
+            if statement.dist.family == "Imputed":
+                return f"{statement.name}: the {statement.plates[0].size} missing elements  [imputed]"
             notes = [n for n, on in (("observed", statement.observed), ("auxiliary", statement.auxiliary)) if on]
+            notes += [] if statement.missing is None else [str(statement.missing)]
             return f"{statement.name} ~ {distribution_text(statement.dist, printer)}" + "".join(
                 f"  [{n}]" for n in notes
             )

@@ -14,7 +14,8 @@ import numpy as np
 
 from ppl.errors import FormatError, Location, ModelError, UnknownNameError, nearest
 
-from .distributions import FAMILIES, Distribution
+from .distributions import FAMILIES, KERNELS, Distribution
+from .missing import Missing
 from .networks import ForeignCall, ForeignModule, Layer, NetworkSpec
 from .statements import Carry, Deterministic, Factor, Input, Network, Param, PlateStatement, Sample, Statement
 from .supports import Support
@@ -77,7 +78,7 @@ class _Writer:
             return {"float": repr(item)}
         parts = getattr(item, "to_parts", None)
         if parts is not None:
-            return {"bijection": {k: self.attribute(v) for k, v in parts().items()}}
+            return {getattr(item, "tag", "bijection"): {k: self.attribute(v) for k, v in parts().items()}}
         if isinstance(item, dict):
             return {"dict": {k: self.attribute(v) for k, v in item.items()}}
         return item
@@ -122,6 +123,8 @@ class _Writer:
             case Sample():
                 row |= {"dist": self.distribution(s.dist), "observed": s.observed, "auxiliary": s.auxiliary}
                 row["names"] = list(s.names)
+                if s.missing is not None:
+                    row["missing"] = asdict(s.missing)
             case Deterministic():
                 row |= {"expression": self.value(s.expression), "intervened": s.intervened, "names": list(s.names)}
             case Factor():
@@ -213,6 +216,9 @@ class _Reader:
 
                 parts = {k: self.attribute(v) for k, v in body.items()}
                 return BIJECTIONS[parts["kind"]].from_parts(parts)
+            case "kernel":
+                parts = {k: self.attribute(v) for k, v in body.items()}
+                return KERNELS[parts["kind"]].from_parts(parts)
         raise FormatError(f"unknown attribute kind {kind!r} in a program file.")
 
     def support(self, row: Any) -> Support:
@@ -251,7 +257,8 @@ class _Reader:
         match row["kind"]:
             case "Sample":
                 dist = self.distribution(row["dist"])
-                return Sample(*head, dist, row["observed"], row["auxiliary"], tuple(row["names"]))
+                missing = Missing(**row["missing"]) if "missing" in row else None
+                return Sample(*head, dist, row["observed"], row["auxiliary"], tuple(row["names"]), missing)
             case "Deterministic":
                 return Deterministic(*head, self.values[row["expression"]], row["intervened"], tuple(row["names"]))
             case "Factor":

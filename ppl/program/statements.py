@@ -9,6 +9,7 @@ import numpy as np
 from ppl.errors import Location
 
 from .distributions import Distribution
+from .missing import Missing
 from .networks import NetworkSpec
 from .supports import Support, real
 from .values import DType, Frozen, Plate, Shape, Value, reference
@@ -71,12 +72,14 @@ class Sample(Statement):
         observed: whether its value comes from data.
         auxiliary: a guide's own site, absent from the model.
         names: names of the event axes, for the posterior.
+        missing: how missing elements of its data are treated; None where none are missing.
     """
 
     dist: Distribution
     observed: bool = False
     auxiliary: bool = False
     names: tuple[str, ...] = ()
+    missing: Missing | None = None
 
     @property
     def value(self) -> Value:

@@ -207,7 +207,7 @@ class Value:
         )
 
     def __add__(self, other: Any) -> Value:
-        return _apply("add", self, other)
+        return NotImplemented if _has_own_operators(other) else _apply("add", self, other)
 
     def __radd__(self, other: Any) -> Value:
         return _apply("add", other, self)
@@ -219,7 +219,7 @@ class Value:
         return _apply("subtract", other, self)
 
     def __mul__(self, other: Any) -> Value:
-        return _apply("multiply", self, other)
+        return NotImplemented if _has_own_operators(other) else _apply("multiply", self, other)
 
     def __rmul__(self, other: Any) -> Value:
         return _apply("multiply", other, self)
@@ -301,6 +301,11 @@ class Value:
 
     def __invert__(self) -> Value:
         return _apply("logical_not", self)
+
+
+def _has_own_operators(other: Any) -> bool:
+    # As numpy understands it: a kernel that is scaled by a value decides what that is.
+    return getattr(other, "__array_ufunc__", False) is None
 
 
 def _apply(op: str, /, *args: Any, **attrs: Any) -> Value:

@@ -197,8 +197,9 @@ class _Rebuilder:
 
     def distribution(self, dist: Distribution) -> Distribution:
         out = dist.substitute(self.value)
-        if not dist.expanded and not dist.nested():
-            out.event_shape = out.batch_shape() + out.core_shape()
+        if not dist.nested():
+            # What `expand` repeats was written as a number, which no input changes.
+            out.event_shape = (dist.element_shape if dist.expanded else out.batch_shape()) + out.core_shape()
         return out
 
     def statement(self, s: Statement) -> Statement:

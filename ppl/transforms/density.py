@@ -7,7 +7,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from ppl.errors import StrategyError
+from ppl.language.dist.imputed import Imputed
 from ppl.program.distributions import Distribution
+from ppl.program.missing import completed, gathered, known_elements, missing_site
 from ppl.program.networks import Weight, apply_network
 from ppl.program.ops import apply, chain, leave, merge_plates, plate_sum
 from ppl.program.program import Program
@@ -180,6 +182,12 @@ class Resolver:
             out.hint.extend(node.hint)
         return out
 
+    def observed(self, statement: Sample) -> Value:
+        """The value of an observed site: its data, with imputed elements in the place of missing ones."""
+        if statement.missing is None or statement.missing.how != "imputed":
+            return statement.value
+        return completed(statement, statement.value, self.values[missing_site(statement.name)])
+
     def distribution(self, dist: Distribution) -> Distribution:
         """A distribution with its parameters filled in."""
         return dist.substitute(self.value)
@@ -249,13 +257,15 @@ def log_density(
         name = resolver.statement = statement.name
         if isinstance(statement, Sample):
             dist = resolver.distribution(statement.dist)
-            value = given.get(name, statement.value)
+            value = given.get(name)
+            if value is None:
+                value = resolver.observed(statement) if statement.observed else statement.value
             if name in exact:
                 lanes[name], value = lane_of(statement)
             resolver.values[name] = value
             guarded = checked and name not in exact and not (statement.observed and _checked_when_observed(statement))
             dists[name] = dist if guarded else dist.unchecked()
-            terms[name] = dists[name].log_prob(value)
+            terms[name] = _known_log_prob(statement, dists[name], value)
         elif isinstance(statement, Deterministic):
             try:
                 resolver.values[name] = _named(resolver.value(statement.expression), statement)
@@ -282,6 +292,15 @@ def log_density(
         plates = {n: t.plates for n, t in summed.items()}
         parts = {n: t.parts for n, t in summed.items()}
     return Density(terms, dists, resolver.values, plates, parts, firsts if lanes else {})
+
+
+def _known_log_prob(statement: Sample, dist: Distribution, value: Value) -> Value:
+    """The log density of a site in nats, of its known elements alone where missing ones are summed out."""
+    missing = statement.missing
+    if missing is None or missing.how != "summed":
+        return dist.log_prob(value)
+    known = known_elements(statement)
+    return dist.marginal_log_prob(value, known) if missing.numbers else dist.mask(known).log_prob(value)
 
 
 def _checked_when_observed(statement: Sample) -> bool:
@@ -338,8 +357,16 @@ def simulator(
     for statement in program.statements:
         if isinstance(statement, Sample):
             name = statement.name
-            if name in given:
+            imputed = statement.missing is not None and statement.missing.how == "imputed"
+            if isinstance(statement.dist, Imputed) and name not in given:
+                # Drawn with the site that it belongs to, which comes next.
+                continue
+            if name in given and not imputed:
                 resolver.values[name] = given[name]
+                continue
+            free = missing_site(name)
+            if name in given and free in given:
+                resolver.values[name] = completed(statement, given[name], given[free])
                 continue
             dist = dists[name] = resolver.distribution(statement.dist).unchecked()
             source = Noise(name, statement.plates, lead, noise)
@@ -348,6 +375,11 @@ def simulator(
             else:
                 value = dist.draw(source)
             resolver.values[name] = _named(value, statement)
+            if imputed and free not in given:
+                drawn = gathered(statement, resolver.values[name])
+                resolver.values[free] = drawn
+                if name in given:
+                    resolver.values[name] = completed(statement, given[name], drawn)
         elif isinstance(statement, Deterministic):
             resolver.values[statement.name] = given.get(statement.name, resolver.value(statement.expression))
     close = resolver.carries()

@@ -22,7 +22,9 @@ from ppl.errors import (
 from ppl.language.arrays import to_numpy
 from ppl.program.printing import distribution_text, expression
 from ppl.program.program import Program
-from ppl.program.statements import Deterministic, Sample
+from ppl.program.statements import Deterministic, PlateStatement, Sample, Statement
+
+from .missing import forget, split, with_missing
 
 # Discrete data given as real numbers is converted to integers up to this size, and used as it is beyond.
 LARGEST_COPY = 1_000_000
@@ -35,24 +37,61 @@ def observe(program: Program, data: Mapping[str, Any]) -> Program:
 
     Args:
         program: any program.
-        data: an array for each site, shape (plates..., event...).
+        data: an array for each site, shape (plates..., event...); masked elements and NaN are missing.
 
     Raises:
         UnknownNameError: there is no such site.
-        DataError: NaN, or a site that cannot be observed.
+        DataError: infinite numbers, nothing but missing ones, missing ones that can be neither summed out nor imputed,
+            or a site that cannot be observed.
         ShapeError: wrong shape.
         DtypeError: integers for a real site, or the reverse.
         SupportError: values outside the support.
     """
-    arrays = {name: check_data(program, name, item) for name, item in data.items()}
-    statements = tuple(
-        replace(s, observed=True) if isinstance(s, Sample) and s.name in arrays else s for s in program.statements
+    parts = {name: split(item) for name, item in data.items()}
+    program = forget(program, {n for n, s in program.sites.items() if n in data and s.missing is not None})
+    arrays = {name: check_data(program, name, item, known) for name, (item, known) in parts.items()}
+    inputs, more = list(program.inputs), dict[str, np.ndarray]()
+    first: list[Statement] = []
+    statements: list[Statement] = []
+    plates = list(program.plates)
+    for s in program.statements:
+        if not isinstance(s, Sample) or s.name not in arrays:
+            statements.append(s)
+            continue
+        known = parts[s.name][1]
+        if known is None:
+            statements.append(replace(s, observed=True))
+            more[s.name] = arrays[s.name]
+            continue
+        new, own, values = with_missing(program, s, arrays[s.name], known, user_location())
+        inputs += own
+        more |= values
+        for one in new:
+            if isinstance(one, Sample) and one.name != s.name:
+                # Missing elements depend on nothing, and what reads them may come before the site in a scan.
+                first.append(one)
+                plates.append(PlateStatement(one.plates[0], (), (), s.location))
+            else:
+                statements.append(one)
+    kept = {k: v for k, v in program.data.items() if k not in arrays}
+    return replace(
+        program,
+        inputs=tuple(inputs),
+        plates=tuple(plates),
+        statements=(*first, *statements),
+        data={**kept, **more},
     )
-    return replace(program, statements=statements, data={**program.data, **arrays})
 
 
-def check_data(program: Program, name: str, item: Any) -> np.ndarray:
-    """The data of one site as an array, after every check that needs no random numbers."""
+def check_data(program: Program, name: str, item: Any, known: np.ndarray | None = None) -> np.ndarray:
+    """The data of one site as an array, after every check that needs no random numbers.
+
+    Args:
+        program: the program.
+        name: the site.
+        item: its data.
+        known: which numbers are known; in the result the others are copies of a known element.
+    """
     statement = program.by_name.get(name)
     if not isinstance(statement, Sample):
         raise _not_observable(program, name)
@@ -67,6 +106,8 @@ def check_data(program: Program, name: str, item: Any) -> np.ndarray:
     }
     if array.shape != sizes + statement.dist.event_shape:
         raise _shape_error(statement, array, facts)
+    if known is not None:
+        array = _filled_in(statement, array, known)
     kind = statement.dist.dtype
     if kind == "float" and array.dtype.kind in "iub":
         raise DtypeError(
@@ -79,11 +120,11 @@ def check_data(program: Program, name: str, item: Any) -> np.ndarray:
     count, at = failing(array, np.isfinite) if array.dtype.kind == "f" else (0, ())
     if count:
         raise DataError(
-            f"its data holds {count} numbers that are NaN or infinite.",
+            f"its data holds {count} numbers that are infinite.",
             **facts,
             expected="finite numbers",
             got=f"{array[at]}, first at index {at}",
-            remedy="Leave these rows out, or fill them in; a distribution's .mask leaves elements out of the density.",
+            remedy="Make them NaN if they are missing; otherwise leave these rows out.",
         )
     if kind != "float" and array.dtype.kind == "f":
         count, at = failing(array, lambda x: np.mod(x, 1) == 0)
@@ -98,6 +139,21 @@ def check_data(program: Program, name: str, item: Any) -> np.ndarray:
         # A large array stays the user's own: model inputs and data that are one array are then held once.
         array = array.astype(np.int64) if array.size <= LARGEST_COPY else array
     check_support(statement, array, facts)
+    return array
+
+
+def _filled_in(statement: Sample, array: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Data whose missing elements are copies of the first known one, which lies in the support."""
+    elements = len(statement.plates) + len(statement.dist.element_shape)
+    core = tuple(range(elements, array.ndim))
+    whole = known.all(axis=core) if core else known
+    if whole.any():
+        array[~whole] = array[tuple(np.argwhere(whole)[0])]
+    elif known.any():
+        # Of every element some number is missing; families of free numbers take any number in its place.
+        array[~known] = array[tuple(np.argwhere(known)[0])]
+    else:
+        array[~known] = 0
     return array
 
 

@@ -158,7 +158,8 @@ class Carries:
         drawn = [v for v in cone.values() if v.op == "native" and id(v) in depends]
         keys = {id(k): step_keys(k, time) for v in drawn for k in _keys(v.args[0])}
         extras = [v for v in (*self.results, *drawn) if id(v) in depends and v.op != "carry"]
-        extras = [v for i, v in enumerate(extras) if all(v is not h.following for h in handed) and v not in extras[:i]]
+        unlike = {id(h.following) for h in handed}
+        extras = [v for v in {id(v): v for v in extras}.values() if id(v) not in unlike]
         filled = [self._with(v, known) for v in extras]
         plates = [tuple(p for p in i.plates if p != time) for i in inits]
         while True:

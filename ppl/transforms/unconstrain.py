@@ -84,9 +84,9 @@ def unconstrain_sites(
             backward.values[name] = backward.value(statement.expression)
         if not isinstance(statement, Sample):
             continue
-        backward.values[name] = statement.value
+        backward.values[name] = backward.observed(statement) if statement.observed else statement.value
         if statement.observed:
-            forward.values[name] = statement.value
+            forward.values[name] = forward.observed(statement)
             continue
         if name in exact:
             # What depends on it is summed over all its values; a support cannot be.

@@ -18,6 +18,7 @@ PUBLIC = [
     "compile",
     "deterministic",
     "dist",
+    "eject",
     "errors",
     "external",
     "factor",
@@ -29,6 +30,7 @@ PUBLIC = [
     "param",
     "plate",
     "sample",
+    "scan",
     "simulate",
     "spec",
 ]

@@ -18,7 +18,7 @@ import torch
 
 import ppl
 from ppl import dist, nn, ops
-from ppl.backend import jax_modules, torch_layers, torch_modules
+from ppl.backend import torch_layers
 from ppl.errors import ModelError, ShapeError, UnsupportedByBackend
 from ppl.inference import SVI, AutoNormal
 from ppl.program.layers import ACTIVATIONS, KINDS, Layer, inner_layers
@@ -575,7 +575,7 @@ def test_a_fit_moves_to_the_other_library_with_its_layers():
     program = model(DATA["sequence"]).observe(y=np.zeros((ROWS, 5, 3)))
     fit = ppl.infer(program, SVI(guide=AutoNormal(), steps=2), backend="pyro")
     here, there = fit.network("net"), fit.to_backend("numpyro").network("net")
-    assert isinstance(here, torch_modules.FunctionModule) and isinstance(there, jax_modules.FunctionModule)
+    assert isinstance(here, torch.nn.Module) and isinstance(there, eqx.Module)
     x = DATA["sequence"].astype("float32")
     with torch.no_grad():
         one, two = here.forward(torch.tensor(x)).numpy(), np.asarray(there(jnp.asarray(x)))

@@ -21,6 +21,9 @@ MEANS = np.array([[0.3, -1.0, 2.0], [0.0, 0.5, 1.0]])
 # A square of four regions with one diagonal.
 NEIGHBOURS = np.array([[0, 1, 1, 0], [1, 0, 1, 1], [1, 1, 0, 1], [0, 1, 1, 0]])
 AREAS = np.array([0.3, -0.5, 1.0, 0.0])
+GRID = np.array([[0.0, 0.3], [0.5, -0.2], [1.4, 0.1], [2.0, 0.9]])
+SMOOTH = 1.7 * np.exp(-0.5 * ((GRID[:, None] - GRID[None]) ** 2 / np.array([0.8, 1.5]) ** 2).sum(-1))
+ROUGH = np.exp(-np.abs(GRID[:, :1] - GRID[:, 0]) / 0.7)
 STEPS = np.minimum(np.arange(1, 5)[:, None], np.arange(1, 5)[None, :])
 
 
@@ -44,6 +47,17 @@ VECTORS: dict[str, Case] = {
     "MultivariateStudentT": Case(
         dist.MultivariateStudentT(12.0, LOC, scale_tril=TRIL),
         log_density=lambda x: st.multivariate_t(LOC, COVARIANCE, df=12.0).logpdf(x),
+    ),
+    "GaussianProcess": Case(
+        dist.GaussianProcess(dist.kernels.RBF([0.8, 1.5], 1.7), GRID, [0.3, -1.0, 2.0, 0.0], [0.4, 0.2, 0.1, 0.3]),
+        gaussian(np.array([0.3, -1.0, 2.0, 0.0]), SMOOTH + np.diag([0.4, 0.2, 0.1, 0.3])),
+    ),
+    "GaussianProcess.jitter": Case(
+        dist.GaussianProcess(2.0 * dist.kernels.Matern12(0.7), GRID[:, 0], 0.5, jitter=0.01),
+        gaussian(np.full(4, 0.5), 2.0 * ROUGH + 0.01 * np.eye(4)),
+    ),
+    "GaussianProcess.batch": Case(
+        dist.GaussianProcess(dist.kernels.Matern12(0.7) + dist.kernels.White(0.2), GRID[:, :1]).expand([2])
     ),
     "GaussianRandomWalk": Case(dist.GaussianRandomWalk(1.7, 4), gaussian(np.zeros(4), 1.7**2 * STEPS), ("pyro",)),
     "GaussianRandomWalk.batch": Case(dist.GaussianRandomWalk([0.5, 1.7], 3), lacks=("pyro",)),

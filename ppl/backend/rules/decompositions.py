@@ -25,6 +25,14 @@ def _factors(low: Lowering, node: Value, arg: Piece, *settings: str) -> Piece:
 
 
 @rule
+def cholesky(low: Lowering, node: Value, args: list[Piece]) -> Piece:
+    # A matrix that is not positive definite gives NaN in JAX, which is traced to its site; torch's own would raise.
+    # A native model (without a precision of its own) is torch as its readers know it.
+    function = "runtime.cholesky" if low.torch and low.precision else f"{low.xp}.linalg.cholesky"
+    return low.call(function, args[0].text, layout=args[0].layout)
+
+
+@rule
 def eigh(low: Lowering, node: Value, args: list[Piece]) -> Piece:
     return _factors(low, node, args[0])
 

@@ -10,7 +10,6 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import logsumexp
 
 from ppl.backend.compiled import Compiled
 from ppl.program.ops import apply, leave, over, plate_sum
@@ -122,7 +121,7 @@ def draw_paths(found: Paths, first: np.ndarray, pair: np.ndarray, generator: np.
         steps = steps[::-1]
     filtered = [starts.astype(float)]
     for matrix in steps[1:]:
-        filtered.append(logsumexp(filtered[-1][..., None, :] + matrix, axis=-1))
+        filtered.append(np.logaddexp.reduce(filtered[-1][..., None, :] + matrix, axis=-1))
     possible = np.isfinite(filtered[-1].max(axis=-1))
     noise = generator.gumbel(size=(len(filtered), *filtered[0].shape))
     states = [np.argmax(filtered[-1] + noise[-1], axis=-1)]

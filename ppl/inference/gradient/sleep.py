@@ -74,6 +74,15 @@ def simulated_world(draws: Draws) -> tuple[Density, dict[str, Value], dict[str, 
             declared_at=model.factors[name].location,
             remedy="Use WakePhi(), or ELBO() with gradient strategies.",
         )
+    incomplete = next((s for s in model.sites.values() if s.missing is not None), None)
+    if incomplete is not None:
+        raise StrategyError(
+            "its data has missing elements, and draws of the model have none.",
+            site=incomplete.name,
+            model=model.name,
+            declared_at=incomplete.location,
+            remedy="Use WakePhi(), or ELBO() with gradient strategies.",
+        )
     extra = [n for n in guide.sites if n not in model.sites]
     if extra:
         raise StrategyError(

@@ -77,6 +77,8 @@ class _Names(Resolver):
 
     def __init__(self, program: Program) -> None:
         super().__init__(program, {n: s.value for n, s in program.sites.items()})
+        for name, site in program.observed.items():
+            self.values[name] = self.observed(site)
         for name, statement in program.deterministics.items():
             self.values[name] = self.value(statement.expression)
 

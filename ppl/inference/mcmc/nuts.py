@@ -186,16 +186,15 @@ class Unconstrained:
         terms, dists = self._terms
         outputs = dict(terms)
         for name, dist in dists.items():
-            outputs |= {f"parameter/{name}/{p}": v for p, v in dist.params.items()}
+            outputs |= {f"parameter/{name}/{p}": v for p, v in dist.facts().items()}
         emitted = model.emitter(lead=False).emit("diagnose", outputs)
         function = model.backend.jit(model.load(emitted), model.precision)
         result = function({}, values, model.bind(emitted), {})
         result = {k: model.backend.to_numpy(v) for k, v in result.items()}
         for name in terms:
             if not np.isfinite(result[name]).all():
-                facts = [
-                    f"{k.rpartition('/')[2]} = {v}" for k, v in result.items() if k.startswith(f"parameter/{name}/")
-                ]
+                stem = f"parameter/{name}/"
+                facts = {k.removeprefix(stem): v for k, v in result.items() if k.startswith(stem)}
                 statement = program.by_name[name]
                 dist = getattr(statement, "dist", None)
                 return NonFiniteError(
@@ -204,8 +203,10 @@ class Unconstrained:
                     model=program.name,
                     declared_at=statement.location,
                     expected=f"a finite density of {distribution_text(dist)}" if dist is not None else None,
-                    got=f"{'; '.join(facts)[:400]}; fed by {', '.join(program.parents(name)) or 'none'}",
-                    remedy="Check the scale of the data and the priors of the sites that feed it.",
+                    got=f"{'; '.join(f'{k} = {v}' for k, v in facts.items())[:400]}; "
+                    f"fed by {', '.join(program.parents(name)) or 'none'}",
+                    remedy=(None if dist is None else dist.remedy(facts))
+                    or "Check the scale of the data and the priors of the sites that feed it.",
                 )
         return NonFiniteError("the log density is not finite at any of 100 starting points.", model=program.name)
 

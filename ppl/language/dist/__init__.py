@@ -3,6 +3,7 @@
 from ppl.program import supports as support
 from ppl.program.distributions import Distribution as Distribution
 
+from . import kernels as kernels
 from .bijections import Bijection as Bijection
 from .bijections import Compose as Compose
 from .bijections import Inverse as Inverse
@@ -49,6 +50,7 @@ from .folded import Folded as Folded
 from .gammas import Chi2 as Chi2
 from .gammas import Gamma as Gamma
 from .gammas import InverseGamma as InverseGamma
+from .gaussian_process import GaussianProcess as GaussianProcess
 from .kl import kl_divergence as kl_divergence
 from .lifetimes import Dagum as Dagum
 from .lifetimes import FisherSnedecor as FisherSnedecor
@@ -146,6 +148,7 @@ __all__ = [
     "FisherSnedecor",
     "Folded",
     "Gamma",
+    "GaussianProcess",
     "GaussianRandomWalk",
     "GeneralizedNormal",
     "GeneralizedPareto",
@@ -223,6 +226,7 @@ __all__ = [
     "ZeroSumNormal",
     "biject_to",
     "inverse_of",
+    "kernels",
     "kl_divergence",
     "support",
 ]

@@ -46,6 +46,7 @@ def kl_divergence(q: Distribution, p: Distribution) -> Value | None:
         )
     if not _equal_masks(q, p):
         return None
+    q, p = q.spelled(), p.spelled()
     if isinstance(q, Delta):
         return lift(add(q.params["log_density"], neg(p.log_prob(q.draw(_NO_NOISE))))) if q.mask_value is None else None
     if isinstance(q, Transformed) and isinstance(p, Transformed):

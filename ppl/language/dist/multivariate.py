@@ -11,7 +11,7 @@ import numpy as np
 from ppl.errors import ShapeError, SymbolicValueError, user_location
 from ppl.program import supports
 from ppl.program.distributions import Distribution, NoiseSource
-from ppl.program.ops import apply
+from ppl.program.ops import apply, to_float
 from ppl.program.supports import Support, positive, positive_vector, real_matrix, real_vector
 from ppl.program.values import Shape, Value, lift
 
@@ -91,6 +91,28 @@ class MultivariateNormal(Distribution):
                 got=f"loc {self.params['loc'].shape}, {name} {matrix.shape}",
             )
         return (size,)
+
+    @property
+    def has_marginal(self) -> bool:
+        """Part of a normal vector is a normal vector."""
+        return True
+
+    def marginal_log_prob(self, value: Value, known: Value) -> Value:
+        """Log density in nats of the known numbers of a draw, a scalar.
+
+        Unknown numbers are made independent of the others, with mean where they are and variance one; their own density
+        is then a constant, which is taken off again.
+        """
+        keep = to_float(known)
+        both = apply("reshape", keep, shape=(*known.shape, 1)) * apply(
+            "reshape", keep, shape=(*known.shape[:-1], 1, known.shape[-1])
+        )
+        covariance = self.covariance * both + apply("diag_embed", 1.0 - keep)
+        whole = MultivariateNormal(self.params["loc"] * keep, covariance_matrix=covariance)
+        terms = whole.element_log_prob(value * keep) + 0.5 * math.log(2.0 * math.pi) * apply(
+            "sum", 1.0 - keep, axis=(-1,)
+        )
+        return self.total(terms)
 
     @property
     def scale_tril(self) -> Value:

@@ -1,0 +1,272 @@
+"""Gaussian processes: a normal distribution over the values of a function at rows of inputs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Self, cast
+
+import numpy as np
+
+from ppl.errors import ModelError, ShapeError, SupportError, user_location
+from ppl.language.plates import plate
+from ppl.program.distributions import Distribution, NoiseSource
+from ppl.program.ops import apply, in_scope
+from ppl.program.supports import Support, nonnegative, real, real_vector
+from ppl.program.values import Shape, Value, lift
+
+from . import algebra as al
+from .algebra import Number, add, mul, sub
+from .definite import missing_diagonal
+from .kernels.kernel import Kernel, columns, rows
+from .multivariate import MultivariateNormal
+
+# Keeps kernel matrices of functions of unit size positive definite in float32, up to some hundred rows.
+JITTER = 1e-4
+
+
+class GaussianProcess(Distribution):
+    """Values of a random function at rows of inputs: jointly normal, with the kernel's covariances.
+
+    A draw has one entry for each row of X, and the covariance is kernel(X) + (noise + jitter) * I. A plate over X and
+    the draw goes on row by row; inside a plate there is a process for each element, and `.expand([k])` makes k
+    functions of one kernel. With new rows of X, `Posterior.predict` draws the function there given its draws at the old
+    rows; data observed at the old rows counts in the same way.
+
+    Args:
+        kernel: one of `dist.kernels`, or a sum or product of them; its parameters may be values.
+        X: an input or value of shape (n, d), or (n,) for rows of one number.
+        mean: a number, a value of shape (n,), or a function of one row that gives a number.
+        noise: variance of independent noise in each entry, one number or shape (n,); None for the function itself.
+        jitter: constant added to the diagonal, which the matrix needs to be positive definite in finite precision. By
+            default 1e-4 without noise, and 0 with it.
+
+    Reference: Rasmussen and Williams (2006), Gaussian Processes for Machine Learning, section 2.2.
+    """
+
+    parameters: ClassVar[dict[str, Support]] = {"X": real, "mean": real, "noise": nonnegative}
+    positional = 1
+    event_rank = 1
+
+    def __init__(self, kernel: Any, X: Any, mean: Any = 0.0, noise: Any = None, jitter: Any = None) -> None:
+        if not isinstance(kernel, Kernel):
+            raise ModelError(
+                "GaussianProcess takes a kernel first.",
+                declared_at=user_location(),
+                expected="dist.GaussianProcess(dist.kernels.RBF(1.0), X)",
+                got=repr(kernel),
+                remedy="The kernels are in dist.kernels; they add and multiply.",
+            )
+        x = rows(X)
+        at_rows = _mean_of(mean, x) if callable(mean) else mean
+        small = (JITTER if noise is None else 0.0) if jitter is None else _constant_jitter(jitter)
+        inside = kernel.substitute(in_scope)
+        super().__init__({"X": x, "mean": at_rows, "noise": noise}, kernel=inside, jitter=small)
+
+    @property
+    def kernel(self) -> Kernel:
+        """The kernel."""
+        return self.static["kernel"]
+
+    @property
+    def jitter(self) -> float:
+        """The constant that is added to the diagonal."""
+        return self.static["jitter"]
+
+    @property
+    def support(self) -> Support:
+        """All real vectors."""
+        return real_vector
+
+    def parameter_rank(self, name: str) -> int:
+        """All axes belong to one draw."""
+        return self.params[name].ndim
+
+    def core_shape(self) -> Shape:
+        """One entry for each row."""
+        x = self.params["X"]
+        size = x.shape[0]
+        self.kernel.check(columns(x))
+        for name in ("mean", "noise"):
+            value = self.params.get(name)
+            if value is not None and value.shape not in ((), (size,)):
+                raise ShapeError(
+                    f"GaussianProcess: {name} does not fit the rows of X.",
+                    declared_at=user_location(),
+                    expected=f"one number, or one for each of {size} rows",
+                    got=f"{name} {value.shape}, X {x.shape}",
+                    remedy="Inside a plate a process has the rows of one element; for several functions of one kernel "
+                    "use .expand([k]).",
+                )
+        return (size,)
+
+    @property
+    def covariance(self) -> Value:
+        """The covariance matrix of a draw, noise and jitter included."""
+        kernel, extra = self.kernel(self.params["X"]), self._extra
+        if isinstance(extra, Value) and extra.shape:
+            return _named(kernel + apply("diag_embed", extra))
+        return _named(lift(add(kernel, _diagonal(extra, kernel.shape[0]))))
+
+    @property
+    def _extra(self) -> Number:
+        noise = self.params.get("noise")
+        return self.jitter if noise is None else add(noise, self.jitter)
+
+    def _normal(self, loc: Number, covariance: Value) -> MultivariateNormal:
+        """A normal distribution of as many repetitions and of the same mask."""
+        out = MultivariateNormal(loc, covariance_matrix=covariance)
+        if out.element_shape != self.element_shape:
+            out = out.expand(self.element_shape)
+        out.mask_value = self.mask_value
+        return out
+
+    def spelled(self) -> MultivariateNormal:
+        """The normal distribution that it is."""
+        return self._normal(self.params["mean"], self.covariance)
+
+    def element_log_prob(self, value: Value) -> Value:
+        """Log density of each draw, in nats."""
+        return self.spelled().element_log_prob(value)
+
+    def draw(self, noise: NoiseSource) -> Value:
+        """Mean + factor @ noise."""
+        return self.spelled().draw(noise)
+
+    def draw_with_element_log_prob(self, noise: NoiseSource) -> tuple[Value, Value]:
+        """A draw, and its log density from the noise: no system is solved."""
+        return self.spelled().draw_with_element_log_prob(noise)
+
+    def element_mean(self) -> Value:
+        """The mean at each row."""
+        return self.params["mean"]
+
+    def element_variance(self) -> Value:
+        """Variance of the kernel at each row, noise and jitter added."""
+        return lift(add(self.kernel.diagonal(self.params["X"]), self._extra))
+
+    # --- other rows ----------------------------------------------------------------------------------------------
+
+    def condition(
+        self, X: Any, value: Any, mean: Any = None, noise: Any = None, jitter: Any = None
+    ) -> MultivariateNormal:
+        """The distribution of the values at the rows of this process, given the function's values at other rows.
+
+        Args:
+            X: the other rows, shape (m, d) or (m,).
+            value: values there, shape (m,); for a process with repetitions, these in front.
+            mean: the mean there, as for a process; by default that of this process, if it is one number.
+            noise: variance of the noise that the values hold; None if they are those of the function itself.
+            jitter: added to the diagonal of their covariance; by default that of this process, or the usual one.
+
+        Raises:
+            ModelError: no mean was given, and this process has a value of its own for each row.
+            ShapeError: value, mean or noise do not fit X.
+
+        Reference: Rasmussen and Williams (2006), Gaussian Processes for Machine Learning, equations 2.19 and 2.22.
+        """
+        own = self.params["mean"]
+        if mean is None and own.shape:
+            raise ModelError(
+                "GaussianProcess.condition needs the mean at the rows that are given.",
+                declared_at=user_location(),
+                expected="mean=..., a number, a value with one entry for each row, or a function of one row",
+                got=f"a process whose own mean has the shape {own.shape}",
+                remedy="Pass the mean at the rows X as well.",
+            )
+        if jitter is None and noise is None and self.jitter:
+            jitter = self.jitter
+        there = GaussianProcess(self.kernel, X, own if mean is None else mean, noise, jitter)
+        given = in_scope(lift(value))
+        if not given.shape or given.shape[-1] != there.event_shape[0]:
+            raise ShapeError(
+                "GaussianProcess.condition: value and X do not fit.",
+                declared_at=user_location(),
+                expected=f"one value for each of {there.event_shape[0]} rows",
+                got=f"value {given.shape}, X {there.params['X'].shape}",
+            )
+        return self._given(there, given)
+
+    def _given(self, there: GaussianProcess, value: Value) -> MultivariateNormal:
+        factor = apply("cholesky", there.covariance)
+        cross = self.kernel(there.params["X"], self.params["X"])
+        weights = apply("solve_triangular", factor, cross, lower=True)
+        standard = al.solve_lower(factor, lift(sub(value, there.params["mean"])))
+        loc = add(self.params["mean"], apply("matmul", standard, weights))
+        return self._normal(loc, self.covariance - weights.T @ weights)
+
+    def index(self) -> tuple[Value, ...]:
+        """The rows of inputs."""
+        return (self.params["X"],)
+
+    def extend(self, value: Value, new: Distribution) -> Distribution | None:
+        """The values at new rows given those at the rows of this process, jointly normal."""
+        return new._given(self, value) if isinstance(new, GaussianProcess) else None
+
+    # --- what it is made of --------------------------------------------------------------------------------------
+
+    def values(self) -> tuple[Value, ...]:
+        """Every value that the kernel, the rows, the mean, the noise and the mask depend on."""
+        return (*self.kernel.operands().values(), *super().values())
+
+    def substitute(self, replace: Callable[[Value], Value]) -> Self:
+        """The same distribution with every value `v` replaced by `replace(v)`."""
+        out = super().substitute(replace)
+        out.static = {**self.static, "kernel": self.kernel.substitute(replace)}
+        return out
+
+    def facts(self) -> dict[str, Value]:
+        """The kernel's parameters, the noise, and the covariance matrix."""
+        noise = {name: self.params[name] for name in ("noise",) if name in self.params}
+        return {**self.kernel.operands(), **noise, "covariance": self.covariance}
+
+    def remedy(self, facts: Mapping[str, np.ndarray]) -> str | None:
+        """Which jitter would make the matrix positive definite, if it is not."""
+        matrix = facts.get("covariance")
+        missing = None if matrix is None else missing_diagonal(matrix)
+        if matrix is None or missing is None:
+            return None
+        wanted = 10.0 ** math.ceil(math.log10(self.jitter + missing))
+        other = "" if matrix.dtype == np.float64 else ', or work in precision="float64"'
+        return (
+            f"Its kernel matrix is not positive definite in {matrix.dtype}: pass jitter={wanted:g} to GaussianProcess "
+            f"(it has {self.jitter:g}), give it noise, leave out rows of X that are equal{other}."
+        )
+
+
+def _named(covariance: Value) -> Value:
+    if covariance.args and not covariance.hint:
+        covariance.hint.append("covariance")
+    return covariance
+
+
+def _diagonal(extra: Number, size: int) -> Number:
+    return 0.0 if al.number(extra) == 0.0 else mul(extra, lift(np.eye(size)))
+
+
+def _constant_jitter(jitter: Any) -> float:
+    if isinstance(jitter, Value) or not np.ndim(jitter) == 0 or not float(jitter) >= 0.0:
+        raise SupportError(
+            "GaussianProcess: jitter is a constant that is not negative.",
+            declared_at=user_location(),
+            expected="a number such as 1e-4",
+            got=repr(jitter),
+            remedy="A variance that is unknown is `noise`.",
+        )
+    return float(jitter)
+
+
+def _mean_of(mean: Callable[[Value], Any], x: Value) -> Value:
+    """A function of one row, at all rows: they are a plate while it is called."""
+    name = x.attr("name") if x.op in ("input", "site") else x.hint[0] if x.hint else "process"
+    with plate(f"{name}_rows", x) as row:
+        out = in_scope(lift(mean(cast(Value, row))))
+        if out.shape:
+            raise ShapeError(
+                "GaussianProcess: the mean function gives one number for a row.",
+                declared_at=user_location(),
+                expected="event shape ()",
+                got=repr(out),
+                remedy="Its argument is one row of X, of which it may take the sum, a product with a vector, ...",
+            )
+    return in_scope(out)
