@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import jax
@@ -16,7 +16,9 @@ def parted(
     parts: Sequence[Part], make: Callable[[OptimizerSpec], optax.GradientTransformation]
 ) -> optax.GradientTransformation:
     """One optimiser for parameters by name, out of one for each part."""
-    transforms = {str(i): turned(make(p.optimizer), p.turns) for i, p in enumerate(parts)}
+    transforms: dict[Hashable, optax.GradientTransformation] = {
+        str(i): turned(make(p.optimizer), p.turns) for i, p in enumerate(parts)
+    }
     labels = {name: str(i) for i, p in enumerate(parts) for name in p.names}
     return optax.partition(transforms, lambda params: {name: labels[name] for name in params})
 

@@ -82,5 +82,4 @@ __all__ = [
     "StraightThrough",
     "WakePhi",
     "infer",
-    "values",
 ]

@@ -10,7 +10,7 @@ from ppl.errors import ModelError, UnknownNameError, nearest
 from .optimizers import SGD, Alternate, Optimizer
 from .surrogate import Surrogate
 
-GROUPS = ("model", "guide")
+GROUPS: tuple[str, ...] = ("model", "guide")
 
 
 def optimizer_parts(
@@ -37,7 +37,9 @@ def optimizer_parts(
     running = {n: rate for n, rate in own.items() if rate is not None}
     if isinstance(optimizer, Optimizer) and not running and schedule is None:
         return optimizer.spec
-    given = dict.fromkeys(GROUPS, optimizer) if isinstance(optimizer, Optimizer) else dict(optimizer)
+    given: dict[str, Optimizer] = (
+        dict.fromkeys(GROUPS, optimizer) if isinstance(optimizer, Optimizer) else dict(optimizer)
+    )
     for key in given:
         if key not in GROUPS:
             raise UnknownNameError(

@@ -23,7 +23,7 @@ from .gradient.resolve import Resolution, resolve
 from .gradient.surrogate import Assembly, Extra
 from .gradient.verdict import Report, verdicts
 from .gradient.worlds import Contexts, Setting, World
-from .objective.meaning import as_groups, particles_of
+from .objective.checking import as_groups, particles_of
 
 
 @dataclass(frozen=True)

@@ -77,6 +77,17 @@ class Dependence:
             self._alive.append(node)
         return self._known[id(value)]
 
+    def between(self, value: Value) -> list[Value]:
+        """The nodes of a value that do not belong to how a draw is made."""
+        found: dict[int, Value] = {}
+        stack = [value]
+        while stack:
+            node = stack.pop()
+            if id(node) not in found and id(node) not in self.marks:
+                found[id(node)] = node
+                stack.extend(node.args)
+        return list(found.values())
+
     def _through(self, node: Value) -> Reach:
         reach = self._joined([self._known[id(a)] for a in node.args])
         lost: tuple[Plate, ...] = ()

@@ -9,14 +9,15 @@ from typing import Any
 
 from ppl.errors import StrategyError, UnknownNameError, nearest
 from ppl.inference.objective.blocks import Term
+from ppl.inference.objective.checking import particles_of
 from ppl.inference.objective.expression import Expression
-from ppl.inference.objective.meaning import Meaning, particles_of
+from ppl.inference.objective.meaning import Meaning
 from ppl.program.program import Program
 from ppl.program.statements import Sample
 from ppl.program.values import Axis, Plate
 
 from .arm import ARM, DisARM
-from .baseline import LeaveOneOut, Running
+from .baseline import Learned, LeaveOneOut, Running
 from .contract import LANE_BUDGET, Strategy
 from .enumerate import Enumerate, count_values
 from .reinforce import Reinforce
@@ -37,7 +38,7 @@ class Facts:
         particles: whether it is drawn along particles.
         rough: the term and the operation that read it as a discrete value.
         with_others: for each cost, the other sites that it depends on.
-        below: sites that are drawn depending on it.
+        below: sites that are drawn depending on it; itself too, in a scan whose steps read the step before.
     """
 
     lost: set[Plate] = field(default_factory=set[Plate])
@@ -137,6 +138,7 @@ def _with_facts(
         else:
             strategies[name] = _default(site, facts[name], strategies, rough.get(name), guide, notes)
     _check_entropy(guide, strategies, facts)
+    _check_controls(guide, strategies, facts)
     _check_budget(guide, strategies, given, facts)
     enumerated = {n for n, s in strategies.items() if isinstance(s, Enumerate)}
     exact = {axes: frozenset(enumerated - inside) for axes, inside in coupled.items()}
@@ -195,6 +197,16 @@ def _check_explicit(guide: Program, name: str, strategy: Strategy, facts: Facts)
             f"costs depend on all elements of plate {plate.name!r} together, and this strategy changes one at a time",
             "Use Reinforce() or, for Bernoulli sites, DisARM().",
         )
+    learned = isinstance(strategy, Reinforce) and isinstance(strategy.baseline, Learned)
+    if name in facts.below and (learned or isinstance(strategy, (ARM, DisARM))):
+        what = "a baseline that reads the draws of later steps" if learned else "moving all steps at once"
+        raise _refused(
+            guide,
+            name,
+            strategy,
+            f"its elements are steps that depend on the step before, where {what} is biased",
+            "Use Reinforce(Running()), or Reinforce(LeaveOneOut()) with particles.",
+        )
     if isinstance(strategy, (GumbelSoftmax, StraightThrough, REBAR)) and facts.rough is not None:
         label, op = facts.rough
         raise _refused(
@@ -236,6 +248,25 @@ def _check_entropy(guide: Program, strategies: Mapping[str, Strategy], facts: Ma
                         "identity behind the doubly reparameterised one does not hold",
                         "Use Reparam() here.",
                     )
+
+
+def _check_controls(guide: Program, strategies: Mapping[str, Strategy], facts: Mapping[str, Facts]) -> None:
+    for name, strategy in strategies.items():
+        if not isinstance(strategy, REBAR):
+            continue
+        for below in sorted(facts[name].below - {name}):
+            if not isinstance(strategies[below], (Reparam, REBAR)):
+                raise _refused(
+                    guide,
+                    name,
+                    strategy,
+                    f"site {below!r} is drawn depending on it and does not follow a relaxed value smoothly",
+                    f"Use REBAR() for {below!r} as well, or DisARM() here.",
+                )
+        if facts[name].lost:
+            plate = min(p.name for p in facts[name].lost)
+            reason = f"costs depend on all elements of plate {plate!r} together, and the relaxation is one element's"
+            raise _refused(guide, name, strategy, reason, "Use Reinforce() or DisARM().")
 
 
 def _check_budget(

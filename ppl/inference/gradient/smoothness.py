@@ -71,7 +71,7 @@ def discrete_uses(terms: Mapping[str, Value], dependence: Dependence, site: str)
         The term and the operation; None if there is none.
     """
     for label, term in terms.items():
-        for node in walk([term]):
+        for node in dependence.between(term):
             rough = node.op in COMPARISONS or node.op in ("take", "take_along", "one_hot", "segment_sum")
             rough = rough or (node.op == "astype" and node.dtype != "float")
             if rough and any(site in dependence.direct(a) for a in node.args):

@@ -147,14 +147,15 @@ class Draws:
         Args:
             site: the site.
             value: its other value.
-            hold: whether all parameters are constants, so that gradients come through `value` alone.
+            hold: whether all parameters are constants, so that gradients come through `value` alone; discrete sites that
+                follow are then relaxed, so that these gradients are those of a smooth function.
         """
         follows = {t for t, reach in self.dependence.parents.items() if site in reach}
         given = {n: v for n, v in self.real.values.items() if n in self.setting.guide.sites and n not in follows}
         params = self.setting.all_held if hold else self.setting.own_params
         if hold:
             given = {n: stopped(v) for n, v in given.items()}
-        return self._world({**given, site: value}, params)
+        return self._world({**given, site: value}, params, soft=hold)
 
     def gated(self, weights: Value) -> World | None:
         """The draws as they enter log weights under the doubly reparameterised gradient; None where no site asks.
@@ -199,7 +200,7 @@ class Draws:
             self._lanes[key] = Axis(f"lanes {self.label}{site}.{which}", size, depth)
         return self._lanes[key]
 
-    def _world(self, given: Mapping[str, Value], params: Mapping[str, Value]) -> World:
+    def _world(self, given: Mapping[str, Value], params: Mapping[str, Value], soft: bool = False) -> World:
         guide = self.setting.guide
         resolver = Resolver(guide, {}, params)
         log_q: dict[str, Value] = {}
@@ -218,6 +219,10 @@ class Draws:
                 log_q[name] = self.real.log_q[name] if unchanged else dist.log_prob(given[name])
                 continue
             one = drawn[name] = self._drawn(statement, dist)
+            if soft and one.relaxation is not None:
+                resolver.values[name] = one.relaxation.value
+                log_q[name] = dist.log_prob(one.relaxation.value)
+                continue
             resolver.values[name] = named(one.value, statement)
             log_q[name] = one.log_q
         close = resolver.carries()
