@@ -119,8 +119,11 @@ class NativeEmitter:
         self.plate_variables: dict[str, str] = {}
         self.variables = variable_names(program)
         self.network_variables = network_variables(program)
-        # In the step of a loop, the variable that counts the steps.
+        # In the step of a loop, the variable that counts the steps, and those of values that the data's may not become.
         self.step = ""
+        self.step_variables: dict[str, str] = {}
+        # What the steps of earlier scans have computed last, by identity: it is read as a whole.
+        self.handed_on: dict[int, Value] = {}
 
     # --- the whole text --------------------------------------------------------------------------------------------
 
@@ -234,6 +237,7 @@ class NativeEmitter:
             case Sample():
                 frame = frame_of(statement.plates, self.positions)
                 obs = self._observed(statement, frame) if statement.observed else ""
+                variable = self.step_variables.get(name, variable)
                 auxiliary = ', infer={"is_auxiliary": True}' if statement.auxiliary else ""
                 call = f"{library}.sample({self._site_name(name)}, {self._distribution(body, frame)}{obs}{auxiliary})"
                 if len(call) > LONGEST_LINE:
@@ -246,7 +250,7 @@ class NativeEmitter:
                     # As indices they have to be integers.
                     piece = Piece(f"{variable}.long()", ATOM, piece.layout)
                 self.known[name] = piece
-                used = self._is_used(name)
+                used = self.is_used(name)
                 return [f"{variable} = {call}" if used else call]
             case Deterministic():
                 piece = self.lowering.piece(body)
@@ -312,7 +316,8 @@ class NativeEmitter:
         """Whether the library draws a discrete site as real numbers: Pyro does, categories excepted."""
         return self.backend == "pyro" and site.dist.dtype != "float" and site.dist.family != "Categorical"
 
-    def _is_used(self, name: str) -> bool:
+    def is_used(self, name: str) -> bool:
+        """Whether the rest of the model reads a site."""
         read = any(name in self.program.parents(s.name) for s in self.program.statements)
         return read or isinstance(self.program.sites[name].dist, Imputed)
 
