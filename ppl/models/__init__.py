@@ -15,6 +15,13 @@ from .discrete_codes import categorical_encoder as categorical_encoder
 from .discrete_codes import categorical_vae as categorical_vae
 from .discrete_codes import vq_encoder as vq_encoder
 from .discrete_codes import vq_vae as vq_vae
+from .gaussian_processes import gp_classification as gp_classification
+from .gaussian_processes import gp_regression as gp_regression
+from .gaussian_processes import gp_vae as gp_vae
+from .gaussian_processes import gp_vae_encoder as gp_vae_encoder
+from .gaussian_processes import marginal_gp_regression as marginal_gp_regression
+from .gaussian_processes import sparse_gp_classification as sparse_gp_classification
+from .gaussian_processes import sparse_gp_guide as sparse_gp_guide
 from .hierarchical import correlated_effects as correlated_effects
 from .hierarchical import partial_pooling as partial_pooling
 from .item_response import ANSWER_PATTERNS as ANSWER_PATTERNS
@@ -77,6 +84,10 @@ __all__ = [
     "factor_analysis",
     "factored_mixture",
     "gaussian_mixture",
+    "gp_classification",
+    "gp_regression",
+    "gp_vae",
+    "gp_vae_encoder",
     "ladder_encoder",
     "ladder_vae",
     "lda",
@@ -87,6 +98,7 @@ __all__ = [
     "m2",
     "m2_encoder",
     "marginal_factor_analysis",
+    "marginal_gp_regression",
     "marginal_lda",
     "marginal_ppca",
     "ordered_mixture",
@@ -96,6 +108,8 @@ __all__ = [
     "prod_lda",
     "prod_lda_encoder",
     "rasch",
+    "sparse_gp_classification",
+    "sparse_gp_guide",
     "survival_mixture",
     "two_parameter",
     "vade",

@@ -134,7 +134,7 @@ class _Elimination:
         for term in terms:
             self._refuse_many([term])
         done = [t for t in terms if not self._summed(t)]
-        rest = [t for t in terms if self._summed(t)]
+        rest: list[Term] = [t for t in terms if self._summed(t)]
         while rest:
             leaf = max((t.plates for t in rest), key=len)
             group = [t for t in rest if set(t.plates) == set(leaf)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -32,16 +32,15 @@ def split(item: Any) -> tuple[Any, np.ndarray | None]:
 
     Masked arrays and NaN mean missing. In the array the missing numbers have some value that other elements have.
     """
-    masked = cast("Any", item) if isinstance(item, np.ma.MaskedArray) else None
-    if masked is not None:
-        known = ~np.ma.getmaskarray(masked)
-        array = np.array(np.ma.getdata(masked))
+    source = item
+    if isinstance(item, np.ma.MaskedArray):
+        known = ~np.asarray(np.ma.getmaskarray(source))
+        array = np.array(np.ma.getdata(source))
     else:
-        array = item
-        plain = np.asarray(item.detach().cpu() if hasattr(item, "detach") else item)
-        if plain.dtype.kind != "f" or not np.isnan(plain).any():
-            return item, None
-        known, array = np.ones(plain.shape, dtype=bool), np.array(plain)
+        array = np.asarray(source.detach().cpu() if hasattr(source, "detach") else source)
+        if array.dtype.kind != "f" or not np.isnan(array).any():
+            return source, None
+        known, array = np.ones(array.shape, dtype=bool), np.array(array)
     if array.dtype.kind == "f":
         known = known & ~np.isnan(array)
     return array, None if known.all() else known
@@ -68,7 +67,7 @@ def with_missing(
     whole = known.all(axis=core) if core else known
     numbers = bool(np.any(known.any(axis=core) != whole)) if core else False
     read = bool(program.children(site.name))
-    mask = known if numbers else whole
+    mask = np.asarray(known if numbers else whole)
     facts: dict[str, Any] = {"site": site.name, "model": program.name, "declared_at": site.location}
     if not known.any():
         raise DataError(
