@@ -60,12 +60,15 @@ class OptimizerSpec:
 class Optimization(Protocol):
     """A running stochastic optimisation: parameters, optimiser state and random state."""
 
-    def run(self, steps: int, index: Mapping[str, np.ndarray]) -> np.ndarray:
+    def run(
+        self, steps: int, index: Mapping[str, np.ndarray], meanwhile: Callable[[], None] | None = None
+    ) -> np.ndarray:
         """Advance by some steps.
 
         Args:
             steps: how many.
             index: for each subsampled plate the rows of each step, shape (steps, batch).
+            meanwhile: what else there is to do; called where the steps run without this thread.
 
         Returns:
             The loss at each step, in nats, shape (steps,).

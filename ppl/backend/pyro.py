@@ -127,10 +127,10 @@ class PyroBackend:
     ) -> dict[str, Any]:
         """What the native source defines, its networks filled with `params`."""
         namespace: dict[str, Any] = {"networks": {}}
-        for network in program.networks.values():
-            if network.spec.foreign is not None:
-                namespace["networks"][network.name] = self.foreign_module(network.spec, 0)[0]
         with default_dtype(precision):
+            for network in program.networks.values():
+                if network.spec.foreign is not None:
+                    namespace["networks"][network.name] = self.foreign_module(network.spec, 0)[0]
             execute(source, "model", namespace, f"{program.name} pyro model")
         for network in program.networks.values():
             module = namespace.get(network_variables(program)[network.name])

@@ -1,6 +1,7 @@
 """Inference: methods as values, passed to `ppl.infer`."""
 
 from .guide import AutoDelta as AutoDelta
+from .guide import AutoFlow as AutoFlow
 from .guide import AutoMultivariateNormal as AutoMultivariateNormal
 from .guide import AutoNormal as AutoNormal
 from .importance import ImportanceSampling as ImportanceSampling
@@ -25,6 +26,7 @@ __all__ = [
     "Adam",
     "AdamW",
     "AutoDelta",
+    "AutoFlow",
     "AutoMultivariateNormal",
     "AutoNormal",
     "ImportanceSampling",

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from ppl.backend.compiled import Compiled
 from ppl.backend.emit import Emitted
 from ppl.backend.protocol import NoiseShape
@@ -221,9 +223,26 @@ def build_surrogate(model: Compiled, guide: Compiled, objective: Objective, batc
 
 
 def one_array(data: Mapping[str, Any]) -> dict[str, str]:
-    """For each name the first name under which the very same array is known: an autoencoder's input and its data."""
-    first: dict[int, str] = {}
-    return {name: first.setdefault(id(item), name) for name, item in data.items()}
+    """For each name the first name under which the same numbers are known: an autoencoder's input and its data.
+
+    Large arrays are taken for the same if they are one array.
+    """
+    out: dict[str, str] = {}
+    for name, item in data.items():
+        out[name] = next((n for n in out if out[n] == n and _same(data[n], item)), name)
+    return out
+
+
+# Numbers up to which arrays are compared one by one.
+LARGEST_COMPARISON = 1_000_000
+
+
+def _same(a: Any, b: Any) -> bool:
+    if a is b:
+        return True
+    if not isinstance(a, np.ndarray) or not isinstance(b, np.ndarray):
+        return False
+    return a.shape == b.shape and a.size <= LARGEST_COMPARISON and bool(np.array_equal(a, b))
 
 
 class ParameterSpace:

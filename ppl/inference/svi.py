@@ -6,6 +6,7 @@ import hashlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -253,7 +254,9 @@ class SVIRun:
         """
         before = self.optimization.snapshot()
         began = time.perf_counter()
-        losses = self.optimization.run(steps, self.rows(self.steps_done, steps))
+        done = self.steps_done
+        following = partial(self.rows.prepare, done + steps, steps)
+        losses = self.optimization.run(steps, self.rows(done, steps), following)
         took = time.perf_counter() - began
         self.seconds += took
         self.pace.append(took / steps)

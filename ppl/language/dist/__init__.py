@@ -46,6 +46,7 @@ from .elementwise_bijections import Power as Power
 from .elementwise_bijections import Sigmoid as Sigmoid
 from .elementwise_bijections import Softplus as Softplus
 from .elementwise_bijections import Tanh as Tanh
+from .flows import Flow as Flow
 from .folded import Folded as Folded
 from .gammas import Chi2 as Chi2
 from .gammas import Gamma as Gamma
@@ -148,6 +149,7 @@ __all__ = [
     "Exp",
     "Exponential",
     "FisherSnedecor",
+    "Flow",
     "Folded",
     "Gamma",
     "GaussianProcess",
