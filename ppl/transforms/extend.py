@@ -253,9 +253,11 @@ class _Past:
         if site.missing is None or site.missing.how != "summed":
             return None
         known = known_elements(site)
-        more = len(site.dist.event_shape) - known.ndim
-        wide = apply("reshape", known, shape=(*known.shape, *(1,) * more)) if more else known
-        return self.value(apply("broadcast_to", wide, shape=site.dist.event_shape))
+        shape = site.dist.event_shape
+        if known.shape != shape:
+            wide = apply("reshape", known, shape=(*known.shape, *(1,) * (len(shape) - known.ndim)))
+            known = apply("broadcast_to", wide, shape=shape)
+        return self.value(known)
 
     def _declare(self, own: str, statement: Statement) -> None:
         plates = self.stack(statement.plates)

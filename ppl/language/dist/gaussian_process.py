@@ -272,6 +272,7 @@ class ConditionalGaussianProcess(Process):
     """
 
     parameters: ClassVar[dict[str, Support]] = {"value": real, "known": boolean}
+    positional = 1
 
     def __init__(self, process: Any, given: Any, value: Any, known: Any = None) -> None:
         if not isinstance(process, Process) or not isinstance(given, Process):
