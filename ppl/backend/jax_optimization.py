@@ -13,7 +13,8 @@ import optax
 from jax.extend.core import Literal
 
 from .jax_arrays import draw_noise, x64
-from .protocol import Arrays, NoiseShape, OptimizerSpec
+from .jax_parts import parted
+from .protocol import Arrays, NoiseShape, OptimizerSpec, Part
 
 
 def make_optimizer(spec: OptimizerSpec) -> optax.GradientTransformation:
@@ -85,7 +86,7 @@ class JaxOptimization:
         params: starting values.
         data: arrays that all steps read.
         noise: random arguments of the loss.
-        optimizer: the optimiser.
+        optimizer: the optimiser, or one for each part of the parameters.
         key: where noise comes from.
         precision: "float32" or "float64".
     """
@@ -96,13 +97,13 @@ class JaxOptimization:
         params: Mapping[str, np.ndarray],
         data: Arrays,
         noise: tuple[NoiseShape, ...],
-        optimizer: OptimizerSpec,
+        optimizer: OptimizerSpec | tuple[Part, ...],
         key: jax.Array,
         precision: str,
     ) -> None:
         self.data = data
         self.precision = precision
-        transform = make_optimizer(optimizer)
+        transform = parted(optimizer, make_optimizer) if isinstance(optimizer, tuple) else make_optimizer(optimizer)
         with x64(precision):
             start = {k: jnp.asarray(v, dtype=precision) for k, v in params.items()}
             self.carry: Any = (start, transform.init(start), key)

@@ -267,6 +267,11 @@ def call_network(
     return out.reshape(front + out.shape[1:])
 
 
+def held(params: dict[str, Array]) -> dict[str, Array]:
+    """Parameters as constants for the gradient."""
+    return {name: jax.lax.stop_gradient(p) for name, p in params.items()}
+
+
 def leaf_name(path: Any) -> str:
     """The name of a leaf of a module, `.layers.0.weight`, from its path."""
     parts = []
@@ -333,6 +338,7 @@ __all__ = [
     "cummin",
     "diag_embed",
     "gather",
+    "held",
     "layer_norm",
     "leaf_name",
     "map_elements",

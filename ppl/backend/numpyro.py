@@ -26,7 +26,7 @@ from .jax_optimization import JaxOptimization
 from .jax_runtime import leaf_name
 from .native_names import native_values, network_variables, variable_names
 from .native_networks import is_library_made
-from .protocol import Arrays, NoiseShape, NUTSResult, NUTSSettings, OptimizerSpec
+from .protocol import Arrays, NoiseShape, NUTSResult, NUTSSettings, OptimizerSpec, Part
 from .spelling import JAX, Spelling
 
 
@@ -200,7 +200,7 @@ class NumPyroBackend:
         params: Mapping[str, np.ndarray],
         data: Arrays,
         noise: Sequence[NoiseShape],
-        optimizer: OptimizerSpec,
+        optimizer: OptimizerSpec | tuple[Part, ...],
         key: jax.Array,
         precision: str,
         compile: bool,

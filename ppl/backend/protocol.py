@@ -57,6 +57,21 @@ class OptimizerSpec:
     clip_norm: float | None = None
 
 
+@dataclass(frozen=True)
+class Part:
+    """Some parameters with an optimiser of their own.
+
+    Attributes:
+        names: the parameters.
+        optimizer: their optimiser.
+        turns: (period, first, stop): they move at steps first ... stop - 1 of each period; None for every step.
+    """
+
+    names: tuple[str, ...]
+    optimizer: OptimizerSpec
+    turns: tuple[int, int, int] | None = None
+
+
 class Optimization(Protocol):
     """A running stochastic optimisation: parameters, optimiser state and random state."""
 
@@ -219,7 +234,7 @@ class Backend(Protocol):
         params: Mapping[str, np.ndarray],
         data: Arrays,
         noise: Sequence[NoiseShape],
-        optimizer: OptimizerSpec,
+        optimizer: OptimizerSpec | tuple[Part, ...],
         key: Key,
         precision: str,
         compile: bool,

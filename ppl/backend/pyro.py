@@ -20,7 +20,7 @@ from ppl.program.program import Program
 
 from .emit import Emitted, execute
 from .native_names import native_owners, native_values, network_variables, variable_names
-from .protocol import Arrays, NoiseShape, NUTSResult, NUTSSettings, OptimizerSpec
+from .protocol import Arrays, NoiseShape, NUTSResult, NUTSSettings, OptimizerSpec, Part
 from .spelling import TORCH, Spelling
 from .torch_foreign import foreign_function, module_shape
 from .torch_optimization import TorchOptimization
@@ -234,7 +234,7 @@ class PyroBackend:
         params: Mapping[str, np.ndarray],
         data: Arrays,
         noise: Sequence[NoiseShape],
-        optimizer: OptimizerSpec,
+        optimizer: OptimizerSpec | tuple[Part, ...],
         key: torch.Generator,
         precision: str,
         compile: bool,

@@ -247,6 +247,11 @@ def call_network(
     return out.reshape(*front, *out.shape[1:])
 
 
+def held(params: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Parameters as constants for the gradient."""
+    return {name: p.detach() for name, p in params.items()}
+
+
 # --- draws by torch's own samplers ----------------------------------------------------------------------------------
 
 
@@ -327,6 +332,7 @@ __all__ = [
     "conv_transpose",
     "folded",
     "gather",
+    "held",
     "layer_norm",
     "map_elements",
     "max_pool",

@@ -21,19 +21,19 @@ def nonfinite_error(run: SVIRun, step: int) -> NonFiniteError:
     backend, model, guide = run.model.backend, run.model, run.guide
     params = {k: backend.array(v, "float", model.precision) for k, v in {**run.fixed, **_now(run)}.items()}
     outputs: dict[str, Any] = {}
-    for name, term in run.surrogate.guide.log_probs.items():
+    world = run.surrogate.plan.world
+    for name, term in world.log_q.items():
         outputs[f"guide/{name}"] = term
-        outputs[f"value/{name}"] = run.surrogate.guide.values[name]
-    for name, term in run.surrogate.density.terms.items():
+        outputs[f"value/{name}"] = world.values[name]
+    for name, term in world.density.terms.items():
         outputs[f"model/{name}"] = term
-    for name, dist in run.surrogate.density.dists.items():
+    for name, dist in world.density.dists.items():
         for parameter, value in dist.facts().items():
             outputs[f"parameter/{name}/{parameter}"] = value
-    for name, dist in run.surrogate.guide.dists.items():
+    for name, dist in world.dists.items():
         for parameter, value in dist.facts().items():
             outputs[f"guide parameter/{name}/{parameter}"] = value
-    lead = run.method.objective.particles > 1
-    emitter = model.emitter(programs=(model.program, guide.program), lead=lead, batch=run.batch)
+    emitter = model.emitter(programs=(model.program, guide.program), lead=False, batch=run.batch)
     emitted = emitter.emit("diagnose", outputs)
     function = model.load(emitted, guide.networks)
     data = guide.bind(emitted, model.program.data)

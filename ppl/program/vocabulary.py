@@ -460,8 +460,6 @@ define("plate_sum", "special", _same)
 define("lane_logsumexp", "special", _same)
 # The sum over all paths of discrete sites through a scan, in log space: `ppl.program.ops.chain`.
 define("chain", "special", _same, 3)
-# Reduce the one leading axis (particles) by `how`: "mean" or "logsumexp".
-define("lead_reduce", "special", _same)
 # What the step before left: the second operand one step earlier, and the first operand at the first step.
 define("shift", "special", _same, 2)
 # A recurrence; `ppl.program.recurrence` says what it holds. `scanned` takes out one of its results over all steps.

@@ -167,13 +167,18 @@ class Resolver:
         if dict(node.attrs).get("weight"):
             return args[0] if args else reference("param", node.attr("weight"), (), node.shape, "float")
         if statement.spec.foreign is not None:
-            return Value("network", args, node.attrs, node.plates, node.shape, node.dtype, node.hint)
+            # Weights of a user's own module have no names here; a mark in their place holds all of them.
+            held = (("held", True),) if f"{node.attr('name')}." in self.params else ()
+            attrs = tuple(sorted([*node.attrs, *held]))
+            return Value("network", args, attrs, node.plates, node.shape, node.dtype, node.hint)
         # The element and what else the network was called with come first, then weights that are sites.
         count = len(args) - (len(statement.spec.weights) if statement.random else 0)
         sites = dict(zip(statement.spec.weights, args[count:], strict=False))
 
         def weight(name: str, w: Weight) -> Value:
-            return sites[name] if name in sites else reference("param", name, (), w.shape, "float")
+            if name in sites:
+                return sites[name]
+            return self.params.get(name, reference("param", name, (), w.shape, "float"))
 
         out = apply_network(statement.spec, args[0], weight, args[1:count])
         if node.hint and not out.hint:
