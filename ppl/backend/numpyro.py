@@ -69,6 +69,10 @@ class NumPyroBackend:
         """Independent keys."""
         return list(jax.random.split(key, count))
 
+    def copy(self, key: jax.Array) -> jax.Array:
+        """The key itself: keys have no state."""
+        return key
+
     def noise(self, key: jax.Array, shapes: Sequence[NoiseShape], precision: str) -> Arrays:
         """Random arguments; noise of one kind comes from one draw, which costs less than one draw each."""
         with x64(precision):
@@ -94,6 +98,10 @@ class NumPyroBackend:
                 return compiled(*args, **kwargs)
 
         return call
+
+    def gradient(self, function: Callable[..., Any], argument: int, precision: str) -> Callable[..., Arrays]:
+        """The gradient of a function with one number as its result, by one of its arguments."""
+        return self.jit(jax.grad(function, argnums=argument), precision)
 
     def context(self, precision: str) -> contextlib.AbstractContextManager[None]:
         """Where arrays of this precision may be computed with."""
