@@ -11,6 +11,7 @@ import numpy as np
 from ppl.errors import UnknownNameError, UnsupportedByBackend, nearest, user_location
 from ppl.language.dist.imputed import Imputed
 from ppl.program.distributions import Distribution
+from ppl.program.flows import is_flow
 from ppl.program.missing import completed, missing_site
 from ppl.program.networks import NetworkSpec
 from ppl.program.ops import to_float
@@ -30,10 +31,12 @@ from .native_data import native_likelihood
 from .native_names import RESERVED, network_variables, variable_names
 from .native_networks import (
     equinox_network,
+    flow_network,
     function_network,
     is_library_made,
     layer_inputs,
     mapped_axes,
+    refuse_one_way,
     torch_network,
 )
 from .native_resolver import NativeResolver
@@ -113,13 +116,11 @@ class NativeEmitter:
         self.backend: Library = backend
         self.positions = native_positions(program)
         self.spelling = TORCH if backend == "pyro" else NATIVE_JAX
-        self.lines: list[str] = []
-        self.depth = 1
         self.known: dict[str, Piece] = {}
-        self.inlined = {n.name for n in program.networks.values() if n.random}
         self.plate_variables: dict[str, str] = {}
         self.variables = variable_names(program)
         self.network_variables = network_variables(program)
+        self.held = self.network_variables | {n: self.variables[n] for n, s in program.networks.items() if s.trained}
         # In the step of a loop, the variable that counts the steps.
         self.step = ""
 
@@ -128,6 +129,7 @@ class NativeEmitter:
     def source(self, function: str) -> str:
         """The module text: imports, networks, one function."""
         program = self.program
+        refuse_one_way(program)
         inputs = [self.variables[i.name] for i in program.inputs]
         observed = [self.variables[n] for n in program.observed]
         arguments = inputs + [f"{name}=None" for name in observed]
@@ -168,7 +170,7 @@ class NativeEmitter:
 
     def _networks(self) -> list[str]:
         """Definitions of the networks; then, where values are stored, the lines that read them."""
-        networks = [n for n in self.program.networks.values() if not n.random]
+        networks = [n for n in self.program.networks.values() if not n.random or is_flow(n.spec.layers)]
         blocks = [self._network_definition(n.spec) for n in networks]
         if self.stored is not None and (self.program.params or any(n.trained for n in networks)):
             loads = [self.stored.network(self.network_variables[n.name], n.name) for n in networks if n.trained]
@@ -201,7 +203,7 @@ class NativeEmitter:
         return f"{self.backend}.plate({text_of(name)}, {size}, dim=-{self.positions[name]})"
 
     def enter(self, open_now: tuple[Plate, ...], plates: tuple[Plate, ...]) -> list[str]:
-        """Lines that open plates, when some are open already."""
+        """Lines that open plates, those that are open already excepted."""
         lines = []
         for depth in range(_shared(open_now, plates), len(plates)):
             plate = plates[depth]
@@ -227,7 +229,7 @@ class NativeEmitter:
     # --- statements -----------------------------------------------------------------------------------------------
 
     def statement(self, statement: Statement, body: Any) -> list[str]:
-        """The lines of one statement, from what it is made of."""
+        """The lines of one statement."""
         name = statement.name
         variable = self.variables[name]
         library = self.backend
@@ -383,7 +385,7 @@ class NativeEmitter:
         def nested(inner: Distribution) -> str:
             return self._expanded(inner, len(inner.event_shape) - inner.event_rank)
 
-        return native_text(self.backend, dist, text, nested)
+        return native_text(self.backend, dist, text, nested, self.held)
 
     # --- leaves and networks -----------------------------------------------------------------------------------------
 
@@ -395,6 +397,9 @@ class NativeEmitter:
             return Piece(text, ATOM, Layout(False, frame, 0))
         if leaf.op == "input":
             return Piece(self.variables[leaf.attr("name")], ATOM + 1, Layout(False, (), leaf.ndim))
+        if leaf.op == "network":
+            own = text_of(leaf.attr("weight").removeprefix(f"{leaf.attr('name')}."))
+            return Piece(f"{self.variables[leaf.attr('name')]}.weights[{own}]", ATOM + 1, Layout(False, (), leaf.ndim))
         piece = self.known[leaf.attr("name")]
         return replace(piece, text=piece.text.removesuffix(".long()")) if dict(leaf.attrs).get("cast") else piece
 
@@ -478,6 +483,8 @@ class NativeEmitter:
                 return self.stored.own(name, spec, factory, self.program.networks[spec.name].location)
             own = "function" if spec.is_function else "module"
             return f"{name} = networks[{text_of(spec.name)}]  # your own {own}"
+        if is_flow(spec.layers):
+            return flow_network(name, self.program.networks[spec.name], self.spelling, self._array_text)
         if not is_library_made(spec):
             return function_network(name, spec, self._call(spec), self.spelling, self._array_text)
         if self.backend == "pyro":

@@ -20,11 +20,14 @@ from ppl.program.program import Program
 
 from .emit import Emitted, execute
 from .native_names import native_owners, native_values, network_variables, variable_names
-from .protocol import Arrays, NoiseShape, NUTSResult, NUTSSettings, OptimizerSpec
+from .protocol import Arrays, NoiseShape, NUTSResult, NUTSSettings, OptimizerSpec, Part
 from .spelling import TORCH, Spelling
 from .torch_foreign import foreign_function, module_shape
 from .torch_optimization import TorchOptimization
 from .torch_steps import Noise
+
+# Steps of a recurrence that are worth unrolling into a compiled graph.
+LONGEST_UNROLLED = 20
 
 
 def dtype_of(kind: str, precision: str) -> torch.dtype:
@@ -228,13 +231,27 @@ class PyroBackend:
 
     # --- algorithms -----------------------------------------------------------------------------------------------
 
+    def check_step(self, emitted: Emitted, compile: bool) -> None:
+        """Refuse to compile long recurrences: `torch.compile` unrolls loops.
+
+        Raises:
+            UnsupportedByBackend: a recurrence has more steps than can be unrolled in reasonable time.
+        """
+        if compile and emitted.longest_scan > LONGEST_UNROLLED:
+            raise UnsupportedByBackend(
+                self.name,
+                f"SVI(compile=True) with a recurrence of {emitted.longest_scan} steps",
+                f"torch.compile unrolls loops, which takes minutes beyond {LONGEST_UNROLLED} steps",
+                "Leave `compile` out, or use backend='numpyro', which compiles loops as loops.",
+            )
+
     def optimization(
         self,
         loss: Callable[..., Any],
         params: Mapping[str, np.ndarray],
         data: Arrays,
         noise: Sequence[NoiseShape],
-        optimizer: OptimizerSpec,
+        optimizer: OptimizerSpec | tuple[Part, ...],
         key: torch.Generator,
         precision: str,
         compile: bool,

@@ -29,8 +29,9 @@ def nonfinite_error(run: SVIRun, step: int) -> PPLError:
     """
     when = f"at step {step} of the fit"
     backend, model = run.model.backend, run.model
-    guide, density = run.surrogate.guide, run.surrogate.density
-    outputs = outputs_of(guide.log_probs, guide.dists, guide.values, "guide/")
+    world = run.surrogate.plan.world
+    density = world.density
+    outputs = outputs_of(world.log_q, world.dists, world.values, "guide/")
     outputs |= outputs_of(density.terms, density.dists, density.values, "model/")
     function, arguments = _function(run, step, outputs)
     params = run.params()
@@ -48,7 +49,7 @@ def nonfinite_error(run: SVIRun, step: int) -> PPLError:
             error = fault(found, when, remedy=_REMEDY, before=_KEPT)
             if error is not None:
                 return error
-    for found, terms in zip(seen, (guide.log_probs, density.terms), strict=True):
+    for found, terms in zip(seen, (world.log_q, density.terms), strict=True):
         gradient = functools.partial(_gradient, run, step, terms, arguments[3])
         error = gradient_fault(found, gradient, when, SMOOTH, _KEPT)
         if error is not None:
@@ -63,8 +64,7 @@ def nonfinite_error(run: SVIRun, step: int) -> PPLError:
 def _function(run: SVIRun, step: int, outputs: dict[str, Any], **settings: Any) -> tuple[Any, list[Any]]:
     """A function of the fit's parameters, and what it is called with, noise aside."""
     backend, model, guide = run.model.backend, run.model, run.guide
-    lead = run.method.objective.particles > 1
-    emitter = model.emitter(programs=(model.program, guide.program), lead=lead, batch=run.batch)
+    emitter = model.emitter(programs=(model.program, guide.program), lead=False, batch=run.batch)
     emitted = emitter.emit("diagnose", outputs, **settings)
     now = {k: backend.to_numpy(v) for k, v in run.optimization.params().items()}
     params = {k: backend.array(v, "float", model.precision) for k, v in {**run.fixed, **now}.items()}

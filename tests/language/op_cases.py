@@ -260,7 +260,6 @@ ELSEWHERE = {
     "element": "tests/backend/test_lowering.py",
     "plate_sum": "tests/backend/test_reducing.py",
     "lane_logsumexp": "tests/backend/test_reducing.py",
-    "lead_reduce": "tests/inference/test_surrogate.py",
     "native": "tests/backend/test_lowering.py",
     **dict.fromkeys(
         ["conv1d", "conv3d", "conv_transpose1d", "conv_transpose3d", "max_pool", "avg_pool", "recurrent", "attention"],

@@ -139,6 +139,11 @@ def take(low: Lowering, node: Value, args: list[Piece]) -> Piece:
     if not index.layout.batched or not (table.layout.frame or index.layout.lead):
         # The axes of the index take the place of the table's first event axis, which is where plates stand.
         return Piece(f"{low.at(table, ATOM)}{index_text([index.text] + [':'] * rest)}", ATOM, layout)
+    width = len(index.layout.frame)
+    if not index.layout.lead and width < len(table.layout.frame) and not any(table.layout.frame[-width:]):
+        # The table's axes all stand outside those of the index, which take the place of axes of size one.
+        key = ", ".join(["...", *["0"] * width, index.text, *[":"] * rest])
+        return Piece(f"{low.at(table, ATOM)}[{key}]", ATOM, layout)
     a = low.aligned(table, Layout(target.lead, target.frame, table.layout.rank))
     b = low.aligned(index, Layout(target.lead, target.frame, index.layout.rank))
     return low.call("runtime.gather", a.text, b.text, str(rest), str(index.layout.rank), layout=layout)
