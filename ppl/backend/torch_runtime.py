@@ -295,8 +295,9 @@ def _dirichlet(concentration: Tensor, key: torch.Generator) -> Tensor:
 
 
 def sample_poisson(key: torch.Generator, rate: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Poisson draws."""
-    return torch.poisson(_full(rate.detach(), shape), generator=key).long()
+    """Poisson draws; zeros where the rate is none, for which torch would raise without saying whose it is."""
+    rate = rate.detach().nan_to_num(nan=0.0, posinf=0.0).clamp(min=0.0)
+    return torch.poisson(_full(rate, shape), generator=key).long()
 
 
 def sample_binomial(key: torch.Generator, total_count: Tensor, probs: Tensor, shape: tuple[int, ...]) -> Tensor:
