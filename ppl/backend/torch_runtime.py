@@ -197,8 +197,8 @@ def chain(
         first = first.flip(-2) if starts else first
         pair = pair.flip(-3) if moving else pair
     first = first[..., 0, :] if starts else first
-    # What cannot happen has a large negative weight: logsumexp of nothing but -inf has no gradient in torch. The largest
-    # weights are kept apart: added up in the others, the rounding of long sequences would spoil float32.
+    # What cannot happen has a large negative weight: logsumexp of nothing but -inf has no gradient in torch. The
+    # largest weights are kept apart: added up in the others, the rounding of long sequences would spoil float32.
     lowest = torch.finfo(own.dtype).min / 8.0
     alpha = (first + own[..., 0, :]).clamp(min=lowest)
     steps, values = own.shape[-2] - 1, own.shape[-1]
