@@ -82,7 +82,9 @@ def lane_positions(roots: Iterable[Value], outside: int) -> dict[str, int]:
     """
     meets: dict[str, set[str]] = {}
     for node in walk(list(roots)):
-        lanes = [p.name for p in node.plates if isinstance(p, Lane)]
+        # A chain sums out lanes that only some of its operands have; the others must not stand in their place.
+        meeting = node.args if node.op == "chain" else (node,)
+        lanes = [p.name for value in meeting for p in value.plates if isinstance(p, Lane)]
         for name in lanes:
             meets.setdefault(name, set()).update(lanes)
     positions: dict[str, int] = {}

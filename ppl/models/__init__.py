@@ -10,6 +10,12 @@ from .autoencoders import cvae_encoder as cvae_encoder
 from .autoencoders import vae as vae
 from .autoencoders import vae_encoder as vae_encoder
 from .bayesian_neural import bayesian_mlp as bayesian_mlp
+from .hidden_markov import EARTHQUAKES as EARTHQUAKES
+from .hidden_markov import LETTERS as LETTERS
+from .hidden_markov import WORDS as WORDS
+from .hidden_markov import categorical_hmm as categorical_hmm
+from .hidden_markov import poisson_hmm as poisson_hmm
+from .hidden_markov import word_arrays as word_arrays
 from .hierarchical import correlated_effects as correlated_effects
 from .hierarchical import partial_pooling as partial_pooling
 from .latent_factors import factor_analysis as factor_analysis
@@ -35,13 +41,17 @@ from .survival import TREATED as TREATED
 from .survival import survival_mixture as survival_mixture
 
 __all__ = [
+    "EARTHQUAKES",
     "EFFECTS",
+    "LETTERS",
     "RELAPSED",
     "REMISSION_WEEKS",
     "SCHOOLS",
     "STANDARD_ERRORS",
     "TREATED",
+    "WORDS",
     "bayesian_mlp",
+    "categorical_hmm",
     "conv_vae",
     "conv_vae_encoder",
     "correlated_effects",
@@ -60,9 +70,11 @@ __all__ = [
     "marginal_ppca",
     "ordered_mixture",
     "partial_pooling",
+    "poisson_hmm",
     "ppca",
     "ppca_maximum_likelihood",
     "survival_mixture",
     "vae",
     "vae_encoder",
+    "word_arrays",
 ]

@@ -148,6 +148,15 @@ def survival_mixture() -> ppl.Program:
     return models.survival_mixture(models.REMISSION_WEEKS, models.RELAPSED, models.TREATED)
 
 
+def poisson_hmm() -> ppl.Program:
+    return models.poisson_hmm(len(models.EARTHQUAKES)).observe(count=models.EARTHQUAKES)
+
+
+def categorical_hmm() -> ppl.Program:
+    letters, present = models.word_arrays()
+    return models.categorical_hmm(present).observe(symbol=letters)
+
+
 CASES: dict[str, Callable[[], ppl.Program]] = {
     function.__name__: function
     for function in (
@@ -169,6 +178,8 @@ CASES: dict[str, Callable[[], ppl.Program]] = {
         partial_pooling,
         correlated_effects,
         survival_mixture,
+        poisson_hmm,
+        categorical_hmm,
     )
 }
 
