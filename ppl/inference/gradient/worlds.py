@@ -147,8 +147,8 @@ class Draws:
         Args:
             site: the site.
             value: its other value.
-            hold: whether all parameters are constants, so that gradients come through `value` alone; discrete sites that
-                follow are then relaxed, so that these gradients are those of a smooth function.
+            hold: whether all parameters are constants, so that gradients come through `value` alone; discrete sites
+                that follow are then relaxed, so that these gradients are those of a smooth function.
         """
         follows = {t for t, reach in self.dependence.parents.items() if site in reach}
         given = {n: v for n, v in self.real.values.items() if n in self.setting.guide.sites and n not in follows}
