@@ -32,7 +32,7 @@ from ppl.inference import (
     Reparam,
     Running,
 )
-from ppl.inference.gradient.contract import Draw, Drawn
+from ppl.inference.gradient.contract import Draw, Drawn, Strategy
 from ppl.inference.gradient.surrogate import _Site
 from ppl.program.values import Value
 from tests.budget import sigmas
@@ -199,7 +199,7 @@ def gaussian_deviation(entropy: str | None) -> float:
     _, exact = exact_gradient(States(graph), graph.params, 2, logmeanexp)
     copies = 100_000
     _, own = graph.programs(copies)
-    strategies = dict.fromkeys(("z", "y"), Reparam(entropy))
+    strategies: dict[str, Strategy] = {n: Reparam(entropy) for n in ("z", "y")}
     run = start(graph, SVI(objective=IWELBO(2), guide=own, strategies=strategies, progress=False), copies, "numpyro")
     _, grads = value_and_gradient(run, noise_of(run, 5))
     return max(abs(deviation(grads[n], exact[n])) for n in exact)
