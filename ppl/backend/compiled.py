@@ -23,7 +23,7 @@ from ppl.program.ops import apply
 from ppl.program.program import Program
 from ppl.program.statements import Deterministic, Sample
 from ppl.program.values import Value, constant
-from ppl.transforms.density import NoiseSpec, log_density, simulator
+from ppl.transforms.density import Continued, NoiseSpec, log_density, simulator
 
 from .emit import Emitted, FunctionEmitter
 from .foreign import check_module
@@ -97,7 +97,7 @@ class Compiled:
         self.networks: dict[str, Any] = {}
         self._arrays: dict[tuple[int, str], tuple[Any, Array]] = {}
         self._densities: dict[frozenset[str], tuple[Emitted, Any]] = {}
-        self._simulators: dict[tuple[frozenset[str], ...], tuple[Emitted, Any, tuple[NoiseSpec, ...]]] = {}
+        self._simulators: dict[Any, tuple[Emitted, Any, tuple[NoiseSpec, ...]]] = {}
         self.params = self.initial_params(seed)
 
     def initial_params(self, seed: int) -> dict[str, np.ndarray]:
@@ -313,17 +313,21 @@ class Compiled:
     # --- simulation ------------------------------------------------------------------------------------------------
 
     def _simulator(
-        self, given: frozenset[str], from_data: frozenset[str]
+        self, given: frozenset[str], from_data: frozenset[str], continued: Continued | None = None
     ) -> tuple[Emitted, Any, tuple[NoiseSpec, ...]]:
-        key = (given, from_data)
+        key = (given, from_data, continued)
         if key not in self._simulators:
             references = {name: self.program.sites[name].value for name in given}
-            draws = simulator(self.program, references)
-            outputs = {n: self.filled(n, value) for n, value in draws.values.items() if n not in given}
+            draws = simulator(self.program, references, continued=continued)
+            drawn = (n for n in draws.values if n not in given or self._goes_on(n, continued))
+            outputs = {n: self.filled(n, draws.values[n]) for n in drawn}
             emitted = self.emitter(from_data=from_data).emit("simulate", outputs)
             function = self.backend.jit(self.load(emitted), self.precision, ("lead",))
             self._simulators[key] = emitted, function, draws.noise
         return self._simulators[key]
+
+    def _goes_on(self, name: str, continued: Continued | None) -> bool:
+        return continued is not None and continued.plate in self.program.by_name[name].plates
 
     def filled(self, name: str, value: Value) -> Value:
         """A value that does not vary over one of its plates still gets that axis."""
@@ -359,6 +363,7 @@ class Compiled:
         params: Mapping[str, Any] | None = None,
         data: Mapping[str, Any] | None = None,
         observed: bool = False,
+        continued: Continued | None = None,
     ) -> Arrays:
         """Draw all sites that are not given, observed ones included.
 
@@ -371,6 +376,7 @@ class Compiled:
             params: parameters that differ from the starting values.
             data: inputs that differ from the bound ones.
             observed: keep observed sites at their data instead of drawing them anew.
+            continued: the steps of a scan at which `values` hold; at all others the sites are drawn.
 
         Returns:
             Draws of sites and deterministic values, shape (leading axes, plates, event).
@@ -381,7 +387,7 @@ class Compiled:
         fixed = self.value_arrays(values or {})
         given = frozenset(fixed)
         from_data = frozenset(self.program.observed) if observed else frozenset()
-        emitted, function, specs = self._simulator(given | from_data, from_data - given)
+        emitted, function, specs = self._simulator(given | from_data, from_data - given, continued)
         shapes = self.noise_shapes(specs, shape, {})
         if noise is None:
             arrays = self.backend.noise(key if key is not None else self.backend.key(0), shapes, self.precision)

@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 
 from ppl.errors import UnknownNameError, UnsupportedByBackend, nearest, user_location
+from ppl.language.dist.imputed import Imputed
 from ppl.program.distributions import Distribution
+from ppl.program.flows import is_flow
+from ppl.program.missing import completed, missing_site
 from ppl.program.networks import NetworkSpec
 from ppl.program.ops import to_float
 from ppl.program.printing import fresh
@@ -24,13 +27,16 @@ from .families import Library, native_text
 from .layout import Layout, alignment, frame_of, index_text, merge
 from .lowering import Lowering, identifier, text_of
 from .module_text import module_text
+from .native_data import native_likelihood
 from .native_names import RESERVED, network_variables, variable_names
 from .native_networks import (
     equinox_network,
+    flow_network,
     function_network,
     is_library_made,
     layer_inputs,
     mapped_axes,
+    refuse_one_way,
     torch_network,
 )
 from .native_resolver import NativeResolver
@@ -39,6 +45,7 @@ from .pieces import Piece
 from .scan_groups import groups, native_positions
 from .spelling import ATOM, NATIVE_JAX, TORCH
 from .stored import Stored
+from .text_layout import laid_out
 
 BACKENDS = ("numpyro", "pyro")
 
@@ -109,13 +116,11 @@ class NativeEmitter:
         self.backend: Library = backend
         self.positions = native_positions(program)
         self.spelling = TORCH if backend == "pyro" else NATIVE_JAX
-        self.lines: list[str] = []
-        self.depth = 1
         self.known: dict[str, Piece] = {}
-        self.inlined = {n.name for n in program.networks.values() if n.random}
         self.plate_variables: dict[str, str] = {}
         self.variables = variable_names(program)
         self.network_variables = network_variables(program)
+        self.held = self.network_variables | {n: self.variables[n] for n, s in program.networks.items() if s.trained}
         # In the step of a loop, the variable that counts the steps.
         self.step = ""
 
@@ -124,6 +129,7 @@ class NativeEmitter:
     def source(self, function: str) -> str:
         """The module text: imports, networks, one function."""
         program = self.program
+        refuse_one_way(program)
         inputs = [self.variables[i.name] for i in program.inputs]
         observed = [self.variables[n] for n in program.observed]
         arguments = inputs + [f"{name}=None" for name in observed]
@@ -159,12 +165,12 @@ class NativeEmitter:
                 body += [indent + line for line in self.lowering.lines[start:]]
                 body += [indent + line for line in text]
         networks = self._networks()
-        text = "\n".join([f"def {function}({', '.join(arguments)}):", *body])
+        text = "\n".join([f"def {function}({', '.join(arguments)}):", *laid_out(body)])
         return module_text(self.backend, [*networks, text], self.stored.imports if self.stored else ())
 
     def _networks(self) -> list[str]:
         """Definitions of the networks; then, where values are stored, the lines that read them."""
-        networks = [n for n in self.program.networks.values() if not n.random]
+        networks = [n for n in self.program.networks.values() if not n.random or is_flow(n.spec.layers)]
         blocks = [self._network_definition(n.spec) for n in networks]
         if self.stored is not None and (self.program.params or any(n.trained for n in networks)):
             loads = [self.stored.network(self.network_variables[n.name], n.name) for n in networks if n.trained]
@@ -197,6 +203,7 @@ class NativeEmitter:
         return f"{self.backend}.plate({text_of(name)}, {size}, dim=-{self.positions[name]})"
 
     def enter(self, open_now: tuple[Plate, ...], plates: tuple[Plate, ...]) -> list[str]:
+        """Lines that open plates, those that are open already excepted."""
         lines = []
         for depth in range(_shared(open_now, plates), len(plates)):
             plate = plates[depth]
@@ -210,7 +217,7 @@ class NativeEmitter:
         out: dict[str, tuple[Any, list[Value]]] = {}
         for s in self.program.statements:
             if isinstance(s, Sample):
-                dist = self.resolver.distribution(s.dist).spelled()
+                dist = self.resolver.distribution(native_likelihood(s, self.backend)).spelled()
                 out[s.name] = (dist, list(dist.values()))
             elif isinstance(s, (Deterministic, Factor)):
                 value = self.resolver.value(s.expression)
@@ -222,6 +229,7 @@ class NativeEmitter:
     # --- statements -----------------------------------------------------------------------------------------------
 
     def statement(self, statement: Statement, body: Any) -> list[str]:
+        """The lines of one statement."""
         name = statement.name
         variable = self.variables[name]
         library = self.backend
@@ -277,6 +285,11 @@ class NativeEmitter:
         """The `obs` argument of an observed site."""
         variable = self.variables[site.name]
         shape = index_text([("None" if p is None else ":") for p in frame] + [":"] * len(site.dist.event_shape))
+        if site.missing is not None and site.missing.how == "imputed":
+            data = Value("slot", (), (), site.plates, site.dist.event_shape, site.dist.dtype)
+            self.lowering.hold(data, Piece(variable + shape, ATOM, Layout(False, frame, data.ndim)))
+            free = self.program.sites[missing_site(site.name)].value
+            return f", obs=None if {variable} is None else {self.lowering.piece(completed(site, data, free)).text}"
         if not self.step:
             return f", obs={variable}{shape}"
         declared = self.program.sites[site.name].plates
@@ -303,7 +316,8 @@ class NativeEmitter:
         return self.backend == "pyro" and site.dist.dtype != "float" and site.dist.family != "Categorical"
 
     def _is_used(self, name: str) -> bool:
-        return any(name in self.program.parents(s.name) for s in self.program.statements)
+        read = any(name in self.program.parents(s.name) for s in self.program.statements)
+        return read or isinstance(self.program.sites[name].dist, Imputed)
 
     def _param(self, statement: Param, variable: str) -> list[str]:
         frame = frame_of(statement.plates, self.positions)
@@ -353,6 +367,9 @@ class NativeEmitter:
 
     def bare(self, dist: Distribution, batch_rank: int) -> str:
         """A distribution without expand, mask and to_event; parameters lined up for `batch_rank` independent axes."""
+        if isinstance(dist, Imputed):
+            # Its density is part of that of the site whose missing elements it holds.
+            return f"dist.ImproperUniform({self._constraint(dist.support)}, (), {dist.event_shape})"
         ranks = {id(v): (dist.parameter_rank(n) if n in dist.parameters else 0) for n, v in dist.params.items()}
 
         counts = {id(v) for n, v in dist.params.items() if n in dist.parameters and dist.parameters[n].discrete}
@@ -368,7 +385,7 @@ class NativeEmitter:
         def nested(inner: Distribution) -> str:
             return self._expanded(inner, len(inner.event_shape) - inner.event_rank)
 
-        return native_text(self.backend, dist, text, nested)
+        return native_text(self.backend, dist, text, nested, self.held)
 
     # --- leaves and networks -----------------------------------------------------------------------------------------
 
@@ -380,6 +397,9 @@ class NativeEmitter:
             return Piece(text, ATOM, Layout(False, frame, 0))
         if leaf.op == "input":
             return Piece(self.variables[leaf.attr("name")], ATOM + 1, Layout(False, (), leaf.ndim))
+        if leaf.op == "network":
+            own = text_of(leaf.attr("weight").removeprefix(f"{leaf.attr('name')}."))
+            return Piece(f"{self.variables[leaf.attr('name')]}.weights[{own}]", ATOM + 1, Layout(False, (), leaf.ndim))
         piece = self.known[leaf.attr("name")]
         return replace(piece, text=piece.text.removesuffix(".long()")) if dict(leaf.attrs).get("cast") else piece
 
@@ -463,6 +483,8 @@ class NativeEmitter:
                 return self.stored.own(name, spec, factory, self.program.networks[spec.name].location)
             own = "function" if spec.is_function else "module"
             return f"{name} = networks[{text_of(spec.name)}]  # your own {own}"
+        if is_flow(spec.layers):
+            return flow_network(name, self.program.networks[spec.name], self.spelling, self._array_text)
         if not is_library_made(spec):
             return function_network(name, spec, self._call(spec), self.spelling, self._array_text)
         if self.backend == "pyro":

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ppl.errors import UnsupportedByBackend
 from ppl.program.program import expressions
 from ppl.program.statements import Carry, Network, Param, Sample, Statement
-from ppl.program.values import Plate, Value, rewrite, walk
+from ppl.program.values import Plate, Value, rewrite
 
 from .layout import Layout, frame_of, index_text
 from .lowering import text_of
@@ -49,8 +49,18 @@ class ScanWriter:
         self.own = {m.name for m in self.members}
         self.sliced: dict[str, tuple[Value, Piece]] = {}
         for m in members:
+            if isinstance(m, Sample) and m.missing is not None and m.missing.how == "imputed":
+                raise UnsupportedByBackend(
+                    emitter.backend,
+                    "a scan with imputed data as a native model",
+                    "its steps take data or nothing",
+                    "Use the inference of ppl, which has no such limit.",
+                    site=m.name,
+                )
             if isinstance(m, (Carry, Param)):
-                what = "a scan inside the step of a scan" if isinstance(m, Carry) else f"parameter {m.name!r} of each step"
+                what = (
+                    "a scan inside the step of a scan" if isinstance(m, Carry) else f"parameter {m.name!r} of each step"
+                )
                 raise UnsupportedByBackend(
                     emitter.backend,
                     f"{what} as a native model",
@@ -58,7 +68,7 @@ class ScanWriter:
                     "Use the inference of ppl, which has no such limit.",
                 )
 
-    # --- the values of a step ------------------------------------------------------------------------------------------
+    # --- the values of a step ----------------------------------------------------------------------------------------
 
     def _step_values(self) -> dict[str, Any]:
         """What each statement of a step is made of, without the axis of steps."""
@@ -129,7 +139,7 @@ class ScanWriter:
         move = "torch.movedim" if low.torch else "jnp.moveaxis"
         return f"{move}({piece.text}, {axis}, 0)"
 
-    # --- text ----------------------------------------------------------------------------------------------------------
+    # --- text --------------------------------------------------------------------------------------------------------
 
     def lines(self) -> list[str]:
         """The lines of the scan, at the level of the model function."""
@@ -249,7 +259,7 @@ class ScanWriter:
         else:
             self.emitter.known[name] = piece
 
-    # --- NumPyro -------------------------------------------------------------------------------------------------------
+    # --- NumPyro -----------------------------------------------------------------------------------------------------
 
     def _numpyro(self, inits: Mapping[str, Piece], values: Mapping[str, Any]) -> list[str]:
         emitter, low = self.emitter, self.emitter.lowering
@@ -309,7 +319,7 @@ class ScanWriter:
             return variable
         return f"None if {variable} is None else jnp.moveaxis({variable}, {at}, 0)"
 
-    # --- Pyro ----------------------------------------------------------------------------------------------------------
+    # --- Pyro --------------------------------------------------------------------------------------------------------
 
     def _pyro(self, inits: Mapping[str, Piece], values: Mapping[str, Any]) -> list[str]:
         emitter, low = self.emitter, self.emitter.lowering
@@ -365,5 +375,3 @@ def step_name(name: str, step: str) -> str:
     """The text of a site's name in one step of a loop; `native_names.step_name` gives the names themselves."""
     inner = text_of(name)[1:-1].replace("{", "{{").replace("}", "}}")
     return f'f"{inner}_{{{step}}}"'
-
-

@@ -75,12 +75,15 @@ class Part:
 class Optimization(Protocol):
     """A running stochastic optimisation: parameters, optimiser state and random state."""
 
-    def run(self, steps: int, index: Mapping[str, np.ndarray]) -> np.ndarray:
+    def run(
+        self, steps: int, index: Mapping[str, np.ndarray], meanwhile: Callable[[], None] | None = None
+    ) -> np.ndarray:
         """Advance by some steps.
 
         Args:
             steps: how many.
             index: for each subsampled plate the rows of each step, shape (steps, batch).
+            meanwhile: what else there is to do; called where the steps run without this thread.
 
         Returns:
             The loss at each step, in nats, shape (steps,).
@@ -211,6 +214,18 @@ class Backend(Protocol):
 
     def module_shape(self, module: Any, shape: tuple[int, ...], kind: str) -> tuple[int, ...] | None:
         """The event shape that a user's own module gives for one element; None if that takes numbers to find out."""
+        ...
+
+    def check_step(self, emitted: Emitted, compile: bool) -> None:
+        """Refuse a loss whose steps cannot be compiled as wanted.
+
+        Args:
+            emitted: the loss.
+            compile: whether each step is to be one compiled graph.
+
+        Raises:
+            UnsupportedByBackend: the compiler cannot take it.
+        """
         ...
 
     def optimization(

@@ -26,6 +26,9 @@ from .torch_foreign import foreign_function, module_shape
 from .torch_optimization import TorchOptimization
 from .torch_steps import Noise
 
+# Steps of a recurrence that are worth unrolling into a compiled graph.
+LONGEST_UNROLLED = 20
+
 
 def dtype_of(kind: str, precision: str) -> torch.dtype:
     """The torch dtype of a dtype kind."""
@@ -124,10 +127,10 @@ class PyroBackend:
     ) -> dict[str, Any]:
         """What the native source defines, its networks filled with `params`."""
         namespace: dict[str, Any] = {"networks": {}}
-        for network in program.networks.values():
-            if network.spec.foreign is not None:
-                namespace["networks"][network.name] = self.foreign_module(network.spec, 0)[0]
         with default_dtype(precision):
+            for network in program.networks.values():
+                if network.spec.foreign is not None:
+                    namespace["networks"][network.name] = self.foreign_module(network.spec, 0)[0]
             execute(source, "model", namespace, f"{program.name} pyro model")
         for network in program.networks.values():
             module = namespace.get(network_variables(program)[network.name])
@@ -210,6 +213,20 @@ class PyroBackend:
         return module_shape(module, shape, kind)
 
     # --- algorithms -----------------------------------------------------------------------------------------------
+
+    def check_step(self, emitted: Emitted, compile: bool) -> None:
+        """Refuse to compile long recurrences: `torch.compile` unrolls loops.
+
+        Raises:
+            UnsupportedByBackend: a recurrence has more steps than can be unrolled in reasonable time.
+        """
+        if compile and emitted.longest_scan > LONGEST_UNROLLED:
+            raise UnsupportedByBackend(
+                self.name,
+                f"SVI(compile=True) with a recurrence of {emitted.longest_scan} steps",
+                f"torch.compile unrolls loops, which takes minutes beyond {LONGEST_UNROLLED} steps",
+                "Leave `compile` out, or use backend='numpyro', which compiles loops as loops.",
+            )
 
     def optimization(
         self,

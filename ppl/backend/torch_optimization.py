@@ -102,8 +102,10 @@ class TorchOptimization:
         else:
             self.step = FusedStep(objective, self.store.leaves, optimizer)
 
-    def run(self, steps: int, index: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Advance by some steps; the losses."""
+    def run(
+        self, steps: int, index: Mapping[str, np.ndarray], meanwhile: Callable[[], None] | None = None
+    ) -> np.ndarray:
+        """Advance by some steps; the losses. This thread takes the steps, so that nothing is done meanwhile."""
         rows = {k: torch.as_tensor(v, dtype=torch.int64).unbind() for k, v in index.items()}
         step, data, draw, key = self.step, self.data, self.noise.draw, self.key
         losses = [step(data, draw(key), {k: v[i] for k, v in rows.items()}) for i in range(steps)]

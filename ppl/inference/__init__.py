@@ -13,6 +13,7 @@ from .gradient import Reparam as Reparam
 from .gradient import Running as Running
 from .gradient import StraightThrough as StraightThrough
 from .guide import AutoDelta as AutoDelta
+from .guide import AutoFlow as AutoFlow
 from .guide import AutoMultivariateNormal as AutoMultivariateNormal
 from .guide import AutoNormal as AutoNormal
 from .importance import ImportanceSampling as ImportanceSampling
@@ -59,6 +60,7 @@ __all__ = [
     "AdamW",
     "Alternate",
     "AutoDelta",
+    "AutoFlow",
     "AutoMultivariateNormal",
     "AutoNormal",
     "BetaELBO",

@@ -78,6 +78,16 @@ def check_minibatch(programs: tuple[Program, ...], batch: Mapping[str, int]) -> 
     if not batch:
         return
     for program in programs:
+        for carry in program.carries.values():
+            if carry.time.name in batch:
+                raise StrategyError(
+                    f"scan {carry.time.name!r} hands {carry.hint!r} from step to step, so a minibatch of its steps has "
+                    "no meaning.",
+                    model=program.name,
+                    declared_at=carry.location,
+                    plate=str(carry.time),
+                    remedy="Subsample a plate around the scan, or fit without batch_size.",
+                )
         for statement in program.statements:
             for root in expressions(statement):
                 _check_minibatch(program, statement.name, root, batch)
@@ -208,9 +218,26 @@ def build_surrogate(
 
 
 def one_array(data: Mapping[str, Any]) -> dict[str, str]:
-    """For each name the first name under which the very same array is known: an autoencoder's input and its data."""
-    first: dict[int, str] = {}
-    return {name: first.setdefault(id(item), name) for name, item in data.items()}
+    """For each name the first name under which the same numbers are known: an autoencoder's input and its data.
+
+    Large arrays are taken for the same if they are one array.
+    """
+    out: dict[str, str] = {}
+    for name, item in data.items():
+        out[name] = next((n for n in out if out[n] == n and _same(data[n], item)), name)
+    return out
+
+
+# Numbers up to which arrays are compared one by one.
+LARGEST_COMPARISON = 1_000_000
+
+
+def _same(a: Any, b: Any) -> bool:
+    if a is b:
+        return True
+    if not isinstance(a, np.ndarray) or not isinstance(b, np.ndarray):
+        return False
+    return a.shape == b.shape and a.size <= LARGEST_COMPARISON and bool(np.array_equal(a, b))
 
 
 class ParameterSpace:

@@ -6,6 +6,7 @@ import hashlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +157,7 @@ class SVIRun:
         self.surrogate: Surrogate = build_surrogate(
             self.model, self.guide, method.objective, self.batch, method.strategies
         )
+        backend.check_step(self.surrogate.emitted, method.compile)
         self.space = ParameterSpace(self.model, self.guide)
         self.rows = Rows(program, self.batch, seed)
         used = {a.key for a in self.surrogate.emitted.arguments if a.group == "params"}
@@ -261,7 +263,9 @@ class SVIRun:
         """
         before = self.optimization.snapshot()
         began = time.perf_counter()
-        losses = self.optimization.run(steps, self.rows(self.steps_done, steps))
+        done = self.steps_done
+        following = partial(self.rows.prepare, done + steps, steps)
+        losses = self.optimization.run(steps, self.rows(done, steps), following)
         took = time.perf_counter() - began
         self.seconds += took
         self.pace.append(took / steps)

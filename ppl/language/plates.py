@@ -91,7 +91,7 @@ def mapped_rows(trace: Trace, what: str, name: Any, input: Any, size: int | None
     """
     at = user_location()
     size_word = _SIZE[what]
-    if not isinstance(cast(Any, name), str) or not name:
+    if not isinstance(name, str) or not name:
         raise PlateError(
             f"a {what} needs a name first.",
             model=trace.model,
@@ -188,5 +188,8 @@ def rebuilt(structure: Any, elements: Iterator[Value]) -> Any:
     if isinstance(structure, Mapping):
         return {key: rebuilt(part, elements) for key, part in cast("Mapping[str, Any]", structure).items()}
     if isinstance(structure, tuple):
-        return tuple(rebuilt(part, elements) for part in cast("tuple[Any, ...]", structure))
+        parts = [rebuilt(part, elements) for part in cast("tuple[Any, ...]", structure)]
+        # A named tuple takes its fields one by one.
+        make = cast("Any", type(structure))  # pyright: ignore[reportUnknownArgumentType]
+        return make(*parts) if hasattr(make, "_fields") else make(parts)
     return next(elements)

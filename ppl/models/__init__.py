@@ -10,6 +10,13 @@ from .autoencoders import cvae_encoder as cvae_encoder
 from .autoencoders import vae as vae
 from .autoencoders import vae_encoder as vae_encoder
 from .bayesian_neural import bayesian_mlp as bayesian_mlp
+from .gaussian_processes import gp_classification as gp_classification
+from .gaussian_processes import gp_regression as gp_regression
+from .gaussian_processes import gp_vae as gp_vae
+from .gaussian_processes import gp_vae_encoder as gp_vae_encoder
+from .gaussian_processes import marginal_gp_regression as marginal_gp_regression
+from .gaussian_processes import sparse_gp_classification as sparse_gp_classification
+from .gaussian_processes import sparse_gp_guide as sparse_gp_guide
 from .hierarchical import correlated_effects as correlated_effects
 from .hierarchical import partial_pooling as partial_pooling
 from .latent_factors import factor_analysis as factor_analysis
@@ -52,16 +59,23 @@ __all__ = [
     "factor_analysis",
     "factored_mixture",
     "gaussian_mixture",
+    "gp_classification",
+    "gp_regression",
+    "gp_vae",
+    "gp_vae_encoder",
     "linear_gaussian_guide",
     "linear_gaussian_log_evidence",
     "linear_regression",
     "logistic_regression",
     "marginal_factor_analysis",
+    "marginal_gp_regression",
     "marginal_ppca",
     "ordered_mixture",
     "partial_pooling",
     "ppca",
     "ppca_maximum_likelihood",
+    "sparse_gp_classification",
+    "sparse_gp_guide",
     "survival_mixture",
     "vae",
     "vae_encoder",

@@ -193,7 +193,9 @@ class Analysis:
         """Draws of the observed sites and computed values: replicates of the data, or predictions on new inputs.
 
         Args:
-            inputs: new inputs by name, of the model or of the guide; also as keywords.
+            inputs: new inputs by name, of the model or of the guide; also as keywords. A scan over a number of steps
+                takes a larger number by its name, one over arrays takes longer arrays: `predict(time=120)` goes on
+                from the steps of the fit, whose values stay, and forecasts the others.
             draws: how many posterior draws to use; by default all.
             seed: for all noise; by default one derived from the seed of the fit.
             guide: what draws latents in new rows: "model" is the model, given the kept latents; "guide" is the guide,

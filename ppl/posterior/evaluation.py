@@ -11,7 +11,7 @@ import numpy as np
 from ppl.errors import ModelError
 from ppl.program.program import Program
 from ppl.program.values import Value, walk
-from ppl.transforms.density import log_density
+from ppl.transforms.density import Continued, log_density
 
 if TYPE_CHECKING:
     from ppl.backend.compiled import Compiled
@@ -120,6 +120,7 @@ def simulated(
     seed: int,
     keep: Any = None,
     chunk_bytes: int = CHUNK_BYTES,
+    continued: Continued | None = None,
 ) -> dict[str, np.ndarray]:
     """Draw every site that is not given, observed ones included.
 
@@ -131,6 +132,7 @@ def simulated(
         seed: for all noise.
         keep: names to return; by default all that were not given.
         chunk_bytes: memory that intermediate results may take.
+        continued: the steps of a scan at which `values` hold.
 
     Returns:
         For each site and computed value, shape (total, plates..., event...).
@@ -141,7 +143,7 @@ def simulated(
     backend = target.backend
     for (place, index), key in zip(steps, backend.split(backend.key(seed), len(steps)), strict=True):
         chosen = {n: v[index] for n, v in values.items()}
-        result = target.simulate((len(index),), key=key, values=chosen, params=given)
+        result = target.simulate((len(index),), key=key, values=chosen, params=given, continued=continued)
         for name, array in result.items():
             if keep is None or name in keep:
                 parts.setdefault(name, []).append(backend.to_numpy(array)[: place.stop - place.start])

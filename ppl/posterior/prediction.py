@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,11 +11,14 @@ import numpy as np
 from ppl.errors import DataError, GuideError, NonFiniteError, PlateError, ShapeError, UnknownNameError, nearest
 from ppl.program.program import Program
 from ppl.program.statements import Param, Sample
+from ppl.program.values import walk
 from ppl.transforms.bind import bind, changed_inputs, plate_inputs
+from ppl.transforms.density import Continued
 from ppl.transforms.extend import Extension, extend, moved
 
 from .conversion import build_dataset, site_entries
 from .evaluation import CHUNK_BYTES, compiled, refuse_factors, simulated
+from .forecasting import Growth, continued, growing, lengths_of
 
 if TYPE_CHECKING:
     import xarray
@@ -38,6 +41,7 @@ class Plan:
         given: sites of the program that stand for the old rows, each with the latent whose draws they take.
         hidden: names that the program has for the old rows only.
         guide: the guide on the new inputs, if it draws them; else the model does.
+        growth: the scan that goes on beyond the steps of the fit, if one does.
     """
 
     program: Program
@@ -48,6 +52,7 @@ class Plan:
     given: Mapping[str, str]
     hidden: frozenset[str]
     guide: Program | None
+    growth: Growth | None = None
 
 
 def predict(
@@ -74,6 +79,10 @@ def predict(
     total = fit.chains * fit.count
     sources = {name: name for name in plan.kept} | dict(plan.given)
     values = {own: fit.draws[name].reshape(total, *fit.draws[name].shape[2:]) for own, name in sources.items()}
+    steps: Continued | None = None
+    if plan.growth is not None:
+        old_steps, steps = continued(fit, plan.program, plan.growth, total)
+        values |= old_steps
     drawn = set(plan.program.sites) - set(values)
     if factors != "ignore":
         refuse_factors(plan.program, drawn, "a prediction")
@@ -85,7 +94,7 @@ def predict(
         local = simulated(own, given, fit.params, total, seed_guide, set(plan.local), chunk_bytes)
     same = plan.program is fit.program
     target = fit.compiled if same else compiled(plan.program, fit.backend, fit.precision, fit.seed)
-    result = simulated(target, values | local, fit.params, total, seed_model, None, chunk_bytes) | local
+    result = simulated(target, values | local, fit.params, total, seed_model, None, chunk_bytes, steps) | local
     result = {name: array for name, array in result.items() if name not in plan.hidden}
     for name in plan.extended:
         if not np.isfinite(result[name]).all():
@@ -104,6 +113,10 @@ def predict(
     }
     other = plan.fresh | {dim for name in plan.extended for dim in plan.program.dims(name)}
     kept = {p.name for p in plan.program.plates} - plan.fresh
+    if plan.growth is not None:
+        # The labels of the fit are those of its own steps.
+        kept.discard(plan.growth.name)
+        other = other | {plan.growth.name}
     labels = {dim: own for dim, own in fit.coords.items() if dim in kept or dim not in other}
     lead = {"chain": fit.chains, "draw": fit.count}
     return build_dataset(site_entries(plan.program, arrays), lead, labels, attrs)
@@ -124,6 +137,8 @@ def make_plan(fit: Posterior, inputs: Mapping[str, Any], source: Source, same_ro
         raise UnknownNameError(
             f"there is no source {source!r} of local latents.", remedy=nearest(str(source), ("auto", "guide", "model"))
         )
+    lengths = lengths_of(old, inputs)
+    inputs = {n: a for n, a in inputs.items() if n not in lengths}
     known = {i.name for i in old.inputs} | ({i.name for i in guide.inputs} if guide is not None else set())
     for name in inputs:
         if name not in known:
@@ -134,11 +149,18 @@ def make_plan(fit: Posterior, inputs: Mapping[str, Any], source: Source, same_ro
             )
     names = {i.name for i in old.inputs}
     own = {n: a for n, a in inputs.items() if n in names}
-    new = bind(old, own, same_rows=same_rows) if own else old
+    new = bind(old, own, same_rows=same_rows, lengths=lengths) if own or lengths else old
+    growth = growing(old, new)
     bound = names & set(inputs)
     # Values of which the fit had none are new as well.
     changed = changed_inputs(old, {n: new.data[n] for n in bound}) | (bound - set(old.data))
-    fresh = _fresh_plates(old, new, changed, same_rows)
+    steps = {growth.name} if growth is not None else set[str]()
+    fresh = _fresh_plates(old, new, changed, same_rows) - steps
+    what = moved(old, changed, fresh)
+    while not same_rows and (more := _mapping(old, what.statements) - fresh - steps):
+        # Rows of what has other rows, such as a plate over the values of a process.
+        fresh |= more
+        what = moved(old, changed, fresh)
     for param in new.params.values():
         if any(p.name in fresh for p in param.plates):
             raise PlateError(
@@ -148,11 +170,16 @@ def make_plan(fit: Posterior, inputs: Mapping[str, Any], source: Source, same_ro
                 plate=", ".join(p.name for p in param.plates),
                 remedy="Predict from a model whose parameters are shared by the rows, or make it a random site.",
             )
-    what = moved(old, changed, fresh)
     kept, local = [], []
     for name, site in old.latents.items():
         if any(p.name in fresh for p in site.plates):
             local.append(name)
+        elif growth is not None and growth.name in {p.name for p in site.plates}:
+            # Its old steps are known; `continued` says so.
+            continue
+        elif name not in new.sites:
+            # It stood for data that was missing in rows that are gone.
+            continue
         elif name not in what.sites:
             _same_event(site, new.sites[name], old.name)
             kept.append(name)
@@ -176,15 +203,28 @@ def make_plan(fit: Posterior, inputs: Mapping[str, Any], source: Source, same_ro
         extension.given,
         extension.hidden,
         chosen,
+        growth,
     )
 
 
 def _fresh_plates(old: Program, new: Program, changed: set[str], same_rows: bool) -> set[str]:
     fresh = set()
-    for before, after in zip(old.plates, new.plates, strict=True):
+    now = {p.name: p for p in new.plates}
+    for before in old.plates:
+        # What stood for missing data is gone where the rows are new.
+        after = now.get(before.name, before)
         if before.plate.size != after.plate.size or (not same_rows and plate_inputs(before) & changed):
             fresh.add(before.name)
     return fresh
+
+
+def _mapping(program: Program, names: Collection[str]) -> set[str]:
+    """Plates that map over one of these statements."""
+    return {
+        plate.name
+        for plate in program.plates
+        if any(node.op == "site" and node.attr("name") in names for node in walk(plate.sources))
+    }
 
 
 def _same_event(before: Sample, after: Sample, model: str) -> None:

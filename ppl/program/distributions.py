@@ -396,6 +396,15 @@ class Distribution(ABC):
             out.mask_value = replace(self.mask_value)
         return out
 
+    def resized(self, replace: Callable[[Value], Value]) -> Self:
+        """Like `substitute`, where values may have other event shapes; `expand` repeats what it did."""
+        out = self.substitute(replace)
+        out._nested = {name: d.resized(replace) for name, d in self._nested.items()}
+        out._settle()
+        if self.expanded:
+            out.event_shape = self.element_shape + out.event_shape[len(out.element_shape) :]
+        return out
+
     @classmethod
     def from_parts(
         cls, params: dict[str, Value], static: dict[str, Any], nested: dict[str, Distribution]

@@ -47,6 +47,11 @@ def missing_site(name: str) -> str:
     return f"{name}.missing"
 
 
+def missing_plate(name: str, count: int) -> Plate:
+    """The plate of the missing elements of a site."""
+    return Plate(f"{name}.gaps", count)
+
+
 def known_factor(name: str) -> str:
     """The factor that holds the known elements of an enumerated site fast."""
     return f"{name}.known"
@@ -84,9 +89,14 @@ def completed(site: Sample, data: Value, free: Value) -> Value:
     assert missing is not None
     shape = mask_shape(site, missing)
     slot = own_input("slot", site, shape, "int")
-    plate = Plate(missing_site(site.name), missing.count)
+    plate = missing_plate(site.name, missing.count)
     array = leave(free, (plate,)) if plate in free.plates else free
     return apply("where", _widened(known_elements(site), site), data, apply("take", array, slot))
+
+
+def held(site: Sample, data: Value, drawn: Value) -> Value:
+    """The data of a site where it is known, draws of the site elsewhere."""
+    return apply("where", _widened(known_elements(site), site), data, drawn)
 
 
 def gathered(site: Sample, value: Value) -> Value:
@@ -102,7 +112,7 @@ def gathered(site: Sample, value: Value) -> Value:
     for size in mask_shape(site, missing):
         count *= size
     rest = site.dist.event_shape[len(mask_shape(site, missing)) :]
-    plate = Plate(missing_site(site.name), missing.count)
+    plate = missing_plate(site.name, missing.count)
     at = element(reference("input", f"at.{site.name}", (), (missing.count,), "int"), plate)
     whole = leave(value, site.plates) if site.plates else value
     return apply("take", apply("reshape", whole, shape=(count, *rest)), at)

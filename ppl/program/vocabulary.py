@@ -436,7 +436,8 @@ def _module(values: tuple[Value, ...], attrs: dict[str, Any]) -> tuple[Shape, DT
     return attrs["out_shape"], attrs.get("out_dtype", "float")
 
 
-# A network applied to one element: printed by name, expanded or called when lowering.
+# A network applied to one element: printed by name, expanded or called when lowering. With the attribute `weight`, the
+# weight of that name, for distributions that hold a network.
 define("network", "special", _module, None)
 
 

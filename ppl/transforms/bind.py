@@ -20,8 +20,12 @@ from ppl.program.statements import Carry, Deterministic, Factor, Input, Param, P
 from ppl.program.values import Plate, Value, dtype_kind, walk
 from ppl.program.vocabulary import LEAVES, OPS
 
+from .missing import forget
 
-def bind(program: Program, inputs: Mapping[str, Any], *, same_rows: bool = False) -> Program:
+
+def bind(
+    program: Program, inputs: Mapping[str, Any], *, same_rows: bool = False, lengths: Mapping[str, int] | None = None
+) -> Program:
     """The same declaration on other inputs.
 
     A plate that maps over an input has new rows if that input had other values before, be there as many of them or not.
@@ -31,6 +35,7 @@ def bind(program: Program, inputs: Mapping[str, Any], *, same_rows: bool = False
         program: any program.
         inputs: an array for each input that changes.
         same_rows: inputs of unchanged length hold other values for the old rows.
+        lengths: new lengths of scans without inputs.
 
     Returns:
         A program whose plates have the sizes of the new inputs. What is observed in a plate with new rows is no longer
@@ -58,7 +63,14 @@ def bind(program: Program, inputs: Mapping[str, Any], *, same_rows: bool = False
     shapes = {name: arrays[name].shape if name in arrays else i.shape for name, i in known.items()}
     changed = set[str]() if same_rows else changed_inputs(program, arrays)
     fresh = {p.name for p in program.plates if plate_inputs(p) & changed}
-    rebuilt = _Rebuilder(program, shapes, fresh, set(arrays)).program(arrays)
+    longer = {p.name for p in program.plates if p.name in (lengths or {})}
+    resized = {n for n, i in known.items() if shapes[n] != i.shape}
+    # Where rows change the data goes, and what was brought along for its missing elements goes with it.
+    touched = fresh | longer | {p.name for p in program.plates if plate_inputs(p) & resized}
+    gaps = {n for n, s in program.sites.items() if s.missing and touched & {p.name for p in s.plates}}
+    program = forget(program, gaps)
+    shapes = {i.name: shapes[i.name] for i in program.inputs}
+    rebuilt = _Rebuilder(program, shapes, fresh, set(arrays), lengths or {}).program(arrays)
     check_indices(rebuilt)
     return rebuilt
 
@@ -102,8 +114,14 @@ def _check_input(program: Program, known: Input, array: np.ndarray) -> np.ndarra
 
 class _Rebuilder:
     def __init__(
-        self, program: Program, shapes: Mapping[str, tuple[int, ...]], fresh: set[str], bound: set[str]
+        self,
+        program: Program,
+        shapes: Mapping[str, tuple[int, ...]],
+        fresh: set[str],
+        bound: set[str],
+        lengths: Mapping[str, int],
     ) -> None:
+        self.lengths = lengths
         self.old = program
         self.shapes = shapes
         self.fresh = fresh
@@ -118,7 +136,7 @@ class _Rebuilder:
         if old not in self.plates:
             statement = self.opened[old]
             sources = [self.value(v) for v in statement.sources]
-            lengths = {v.shape[0] for v in sources} or {old.size}
+            lengths = {v.shape[0] for v in sources} or {self.lengths.get(old.name, old.size)}
             facts: dict[str, Any] = {
                 "model": self.old.name,
                 "declared_at": statement.location,
@@ -196,11 +214,7 @@ class _Rebuilder:
         return Value(node.op, args, attrs, plates, shape, node.dtype, node.hint)
 
     def distribution(self, dist: Distribution) -> Distribution:
-        out = dist.substitute(self.value)
-        if not dist.nested():
-            # What `expand` repeats was written as a number, which no input changes.
-            out.event_shape = (dist.element_shape if dist.expanded else out.batch_shape()) + out.core_shape()
-        return out
+        return dist.resized(self.value)
 
     def statement(self, s: Statement) -> Statement:
         plates = self.stack(s.plates)

@@ -6,10 +6,10 @@ import functools
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from ppl.errors import StrategyError
+from ppl.errors import StrategyError, naming_site
 from ppl.language.dist.imputed import Imputed
 from ppl.program.distributions import Distribution
-from ppl.program.missing import completed, gathered, known_elements, missing_site
+from ppl.program.missing import completed, gathered, held, known_elements, missing_site
 from ppl.program.networks import Weight, apply_network
 from ppl.program.ops import apply, chain, leave, merge_plates, plate_sum
 from ppl.program.program import Program
@@ -123,8 +123,9 @@ class Resolver:
         if node.op == "step_keys":
             return step_keys(args[0], node.attr("plate"))
         if node.op == "chain":
-            time, now, before = (node.attr(k) for k in ("plate", "now", "before"))
-            return chain(*args, time, tuple(zip(now, before, strict=True)), node.attr("reverse"))
+            first, own, pair = args
+            lanes = tuple(zip(node.attr("now"), node.attr("before"), strict=True))
+            return chain(first, own, pair, node.attr("plate"), lanes, node.attr("reverse"))
         if node.op == "shift":
             return shift(args[0], args[1], node.attr("plate"), node.attr("reverse"), "".join(node.hint[:1]))
         # What replaces a site may vary over fewer plates than the site did (a constant set by `do`, for example).
@@ -163,6 +164,8 @@ class Resolver:
     def _network(self, node: Value) -> Value:
         statement = self.program.networks[node.attr("name")]
         args = tuple(self._done[id(a)] for a in node.args)
+        if dict(node.attrs).get("weight"):
+            return args[0] if args else reference("param", node.attr("weight"), (), node.shape, "float")
         if statement.spec.foreign is not None:
             # Weights of a user's own module have no names here; a mark in their place holds all of them.
             held = (("held", True),) if f"{node.attr('name')}." in self.params else ()
@@ -265,7 +268,8 @@ def log_density(
             resolver.values[name] = value
             guarded = checked and name not in exact and not (statement.observed and _checked_when_observed(statement))
             dists[name] = dist if guarded else dist.unchecked()
-            terms[name] = _known_log_prob(statement, dists[name], value)
+            with naming_site(name, program.name, statement.location):
+                terms[name] = _known_log_prob(statement, dists[name], value)
         elif isinstance(statement, Deterministic):
             try:
                 resolver.values[name] = _named(resolver.value(statement.expression), statement)
@@ -316,6 +320,29 @@ def _named(value: Value, statement: Statement) -> Value:
 
 
 @dataclass(frozen=True)
+class Continued:
+    """The steps of a scan that are known, when all its steps are simulated.
+
+    Attributes:
+        plate: the plate of the steps.
+        count: how many steps are known, from the first one on.
+        anew: sites whose known values feed later steps, while what is reported of them are new draws at all steps.
+    """
+
+    plate: Plate
+    count: int
+    anew: frozenset[str] = frozenset()
+
+    def combined(self, known: Value, drawn: Value) -> Value:
+        """Known values at the known steps, draws at all others."""
+        index = Value("plate_index", (), (("plate", self.plate),), (self.plate,), (), "int")
+        early = apply("less", index, self.count)
+        if drawn.shape:
+            early = apply("reshape", early, shape=(1,) * drawn.ndim)
+        return apply("where", early, known, drawn)
+
+
+@dataclass(frozen=True)
 class Simulator:
     """The draws of a program as expressions.
 
@@ -339,6 +366,7 @@ def simulator(
     params: Mapping[str, Value] | None = None,
     lead: bool = True,
     densities: bool = False,
+    continued: Continued | None = None,
 ) -> Simulator:
     """Draw every site that is not given, in order.
 
@@ -348,12 +376,14 @@ def simulator(
         params: expressions for parameters that are replaced.
         lead: whether draws carry leading axes (many draws at once).
         densities: whether to give the log density of each draw too, which is cheaper along with the draw.
+        continued: the steps of a scan that are known; sites in `given` with the plate of the steps are drawn at others.
     """
     resolver = Resolver(program, {}, params or {})
     noise: list[NoiseSpec] = []
     log_probs: dict[str, Value] = {}
     dists: dict[str, Distribution] = {}
     given = dict(given or {})
+    anew: dict[str, Value] = {}
     for statement in program.statements:
         if isinstance(statement, Sample):
             name = statement.name
@@ -361,7 +391,8 @@ def simulator(
             if isinstance(statement.dist, Imputed) and name not in given:
                 # Drawn with the site that it belongs to, which comes next.
                 continue
-            if name in given and not imputed:
+            known = continued is not None and name in given and continued.plate in statement.plates
+            if name in given and not imputed and not known:
                 resolver.values[name] = given[name]
                 continue
             free = missing_site(name)
@@ -370,21 +401,26 @@ def simulator(
                 continue
             dist = dists[name] = resolver.distribution(statement.dist).unchecked()
             source = Noise(name, statement.plates, lead, noise)
-            if densities:
-                value, log_probs[name] = dist.draw_with_log_prob(source)
-            else:
-                value = dist.draw(source)
+            with naming_site(name, program.name, statement.location):
+                if densities:
+                    value, log_probs[name] = dist.draw_with_log_prob(source)
+                else:
+                    value = dist.draw(source)
             resolver.values[name] = _named(value, statement)
+            if known and continued is not None:
+                if name in continued.anew:
+                    anew[name] = value
+                resolver.values[name] = continued.combined(given[name], value)
+                continue
             if imputed and free not in given:
-                drawn = gathered(statement, resolver.values[name])
-                resolver.values[free] = drawn
+                resolver.values[free] = gathered(statement, resolver.values[name])
                 if name in given:
-                    resolver.values[name] = completed(statement, given[name], drawn)
+                    resolver.values[name] = held(statement, given[name], resolver.values[name])
         elif isinstance(statement, Deterministic):
             resolver.values[statement.name] = given.get(statement.name, resolver.value(statement.expression))
     close = resolver.carries()
     if close is not None:
-        resolver.values = {n: close(v) for n, v in resolver.values.items()}
+        resolver.values = {n: close(v) for n, v in {**resolver.values, **anew}.items()}
         log_probs = {n: close(v) for n, v in log_probs.items()}
         dists = {n: d.substitute(close) for n, d in dists.items()}
     return Simulator(resolver.values, log_probs, tuple(noise), dists)

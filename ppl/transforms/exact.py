@@ -128,7 +128,7 @@ class _Elimination:
 
     def run(self, terms: list[Term]) -> dict[str, Term]:
         done = [t for t in terms if not self._summed(t)]
-        rest = [t for t in terms if self._summed(t)]
+        rest: list[Term] = [t for t in terms if self._summed(t)]
         while rest:
             leaf = max((t.plates for t in rest), key=len)
             group = [t for t in rest if set(t.plates) == set(leaf)]

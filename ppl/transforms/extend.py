@@ -16,7 +16,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from ppl.errors import ShapeError
+from ppl.errors import DataError, ShapeError
 from ppl.program.distributions import Distribution
 from ppl.program.ops import element
 from ppl.program.printing import fresh
@@ -94,6 +94,7 @@ def extend(old: Program, new: Program, what: Moved) -> Extension:
 
     Raises:
         ShapeError: the distribution of a site does not say how it goes on at other rows.
+        DataError: an input that has other values had none before.
     """
     past = _Past(old, new, what)
     statements: list[Statement] = []
@@ -204,6 +205,14 @@ class _Past:
     def _array(self, name: str, shape: tuple[int, ...], like: Value) -> Value:
         own = self.name(name)
         if own not in self.data:
+            if name not in self.old.data:
+                raise DataError(
+                    f"the fit had no values of {name!r}, so nothing is known about its old rows.",
+                    model=self.old.name,
+                    expected="the array that the model was fitted with",
+                    got="a ppl.spec, which has a shape only",
+                    remedy=f"Bind it before fitting: program.bind({name}=array).",
+                )
             self.inputs.append(Input(own, shape, like.dtype))
             self.data[own] = np.asarray(self.old.data[name])
         return reference("input", own, (), shape, like.dtype)

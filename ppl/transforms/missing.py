@@ -9,17 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
 from ppl.errors import DataError
 from ppl.language.dist.imputed import Imputed
-from ppl.program.missing import Missing, is_own_input, known_factor, mask_shape, missing_site, own_input
+from ppl.program.missing import Missing, is_own_input, known_factor, mask_shape, missing_plate, missing_site, own_input
 from ppl.program.ops import apply
 from ppl.program.program import Program
 from ppl.program.statements import Factor, Input, Sample, Statement
-from ppl.program.values import Plate, dtype_kind
+from ppl.program.values import dtype_kind
 
 from .exact import finite_values
 
@@ -32,16 +32,15 @@ def split(item: Any) -> tuple[Any, np.ndarray | None]:
 
     Masked arrays and NaN mean missing. In the array the missing numbers have some value that other elements have.
     """
-    masked = cast("Any", item) if isinstance(item, np.ma.MaskedArray) else None
-    if masked is not None:
-        known = ~np.ma.getmaskarray(masked)
-        array = np.array(np.ma.getdata(masked))
+    source = item
+    if isinstance(item, np.ma.MaskedArray):
+        known = ~np.asarray(np.ma.getmaskarray(source))
+        array = np.array(np.ma.getdata(source))
     else:
-        array = item
-        plain = np.asarray(item.detach().cpu() if hasattr(item, "detach") else item)
-        if plain.dtype.kind != "f" or not np.isnan(plain).any():
-            return item, None
-        known, array = np.ones(plain.shape, dtype=bool), np.array(plain)
+        array = np.asarray(source.detach().cpu() if hasattr(source, "detach") else source)
+        if array.dtype.kind != "f" or not np.isnan(array).any():
+            return source, None
+        known, array = np.ones(array.shape, dtype=bool), np.array(array)
     if array.dtype.kind == "f":
         known = known & ~np.isnan(array)
     return array, None if known.all() else known
@@ -68,7 +67,7 @@ def with_missing(
     whole = known.all(axis=core) if core else known
     numbers = bool(np.any(known.any(axis=core) != whole)) if core else False
     read = bool(program.children(site.name))
-    mask = known if numbers else whole
+    mask = np.asarray(known if numbers else whole)
     facts: dict[str, Any] = {"site": site.name, "model": program.name, "declared_at": site.location}
     if not known.any():
         raise DataError(
@@ -130,9 +129,9 @@ def _imputed(
         missing = replace(missing, count=int((~mask).sum()), total=int(mask.size), numbers=True)
         inputs[0] = Input(f"known.{site.name}", mask.shape, "bool")
         data[f"known.{site.name}"] = mask
-    plate = Plate(missing_site(site.name), missing.count)
+    plate = missing_plate(site.name, missing.count)
     family = Imputed(kind, tuple(b.attr("value") for b in support.bounds), core, site.dist.dtype)
-    free = Sample(plate.name, (plate,), site.location, family)
+    free = Sample(missing_site(site.name), (plate,), site.location, family)
     slot = np.zeros(mask.shape, dtype=np.int64)
     slot[~mask] = np.arange(missing.count)
     inputs += [Input(f"slot.{site.name}", mask.shape, "int"), Input(f"at.{site.name}", (missing.count,), "int")]
@@ -151,7 +150,7 @@ def forget(program: Program, names: set[str]) -> Program:
         for s in program.statements
         if s.name not in gone
     )
-    plates = tuple(p for p in program.plates if p.name not in gone)
+    plates = tuple(p for p in program.plates if p.name not in {missing_plate(n, 1).name for n in names})
     data = {k: v for k, v in program.data.items() if not _belongs(k, names)}
     return replace(program, inputs=inputs, statements=statements, plates=plates, data=data)
 

@@ -3,8 +3,8 @@
 While the statements of a program are resolved, what a step is handed stays a name. Once all statements are resolved it
 is known what every step hands on, as an expression of such names. A carry that follows from sampled sites and inputs
 alone is that expression one step earlier (`shift`), for all steps at once. Carries that follow from themselves become
-one recurrence (`scan`), which a backend computes step by step; what else depends on them is again computed for all steps
-at once from the carries that the recurrence leaves behind.
+one recurrence (`scan`), which a backend computes step by step; what else depends on them is again computed for all
+steps at once from the carries that the recurrence leaves behind.
 
 A `scan` node has as operands the start of each carry, then what each hands on, then other values of a step that are
 wanted for all steps. Inside it the carries are leaves `carried`, whose token belongs to this one node. `scanned` takes
@@ -164,14 +164,10 @@ class Carries:
         plates = [tuple(p for p in i.plates if p != time) for i in inits]
         while True:
             # What a step hands on may vary over more plates than the start: then so does what it is handed.
-            slots = {
-                n: _slot(n, token, (*p, time), h.statement) for n, p, h in zip(names, plates, handed, strict=True)
-            }
+            slots = {n: _slot(n, token, (*p, time), h.statement) for n, p, h in zip(names, plates, handed, strict=True)}
             memo: dict[int, Value] = dict(keys)
             steps = [self._filled(f, slots, memo, {}) for f in followers]
-            wider = [
-                _joined(p, tuple(q for q in s.plates if q != time)) for p, s in zip(plates, steps, strict=True)
-            ]
+            wider = [_joined(p, tuple(q for q in s.plates if q != time)) for p, s in zip(plates, steps, strict=True)]
             if wider == plates:
                 break
             plates = wider
@@ -179,7 +175,13 @@ class Carries:
         if lanes:
             raise self._paths(handed[0].statement, lanes[0])
         more = [self._filled(f, slots, memo, {}) for f in filled]
-        attrs = (("count", len(names)), ("names", tuple(names)), ("plate", time), ("reverse", reverse), ("token", token))
+        attrs = (
+            ("count", len(names)),
+            ("names", tuple(names)),
+            ("plate", time),
+            ("reverse", reverse),
+            ("token", token),
+        )
         node = Value("scan", (*inits, *steps, *more), attrs, (), (), "float")
         out: dict[str, Value] = {}
         for i, (name, h, init) in enumerate(zip(names, handed, inits, strict=True)):
@@ -318,5 +320,3 @@ def _components(names: Collection[str], reads: Mapping[str, Collection[str]]) ->
         if name not in index:
             visit(name)
     return out
-
-

@@ -59,6 +59,22 @@ VECTORS: dict[str, Case] = {
     "GaussianProcess.batch": Case(
         dist.GaussianProcess(dist.kernels.Matern12(0.7) + dist.kernels.White(0.2), GRID[:, :1]).expand([2])
     ),
+    "ConditionalGaussianProcess": Case(
+        dist.GaussianProcess(2.0 * dist.kernels.Matern12(0.7), GRID[2:, 0], 0.5, 0.1).condition(
+            GRID[:2, 0], [1.5, -0.3], noise=0.2
+        ),
+        gaussian(
+            0.5 + 2.0 * ROUGH[2:, :2] @ np.linalg.solve(2.0 * ROUGH[:2, :2] + 0.2 * np.eye(2), [1.0, -0.8]),
+            2.0 * ROUGH[2:, 2:]
+            + 0.1 * np.eye(2)
+            - 4.0 * ROUGH[2:, :2] @ np.linalg.solve(2.0 * ROUGH[:2, :2] + 0.2 * np.eye(2), ROUGH[:2, 2:]),
+        ),
+    ),
+    "ConditionalGaussianProcess.batch": Case(
+        dist.GaussianProcess(dist.kernels.Matern12(0.7), GRID[2:, 0]).condition(
+            GRID[:2, 0], [[1.5, -0.3], [0.2, 0.4]], noise=0.2
+        ),
+    ),
     "GaussianRandomWalk": Case(dist.GaussianRandomWalk(1.7, 4), gaussian(np.zeros(4), 1.7**2 * STEPS), ("pyro",)),
     "GaussianRandomWalk.batch": Case(dist.GaussianRandomWalk([0.5, 1.7], 3), lacks=("pyro",)),
     "ZeroSumNormal": Case(

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from scipy.ndimage import rotate
+from sklearn.cluster import KMeans
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris, load_wine
 
 import ppl
@@ -144,6 +146,57 @@ def correlated_effects() -> ppl.Program:
     return models.correlated_effects(index, group, groups=int(group.max()) + 1).observe(y=progression)
 
 
+def body_and_progression(rows: int = 40) -> tuple[Array, Array]:
+    """Body mass index, blood pressure and a serum of some patients, and how the disease went on; standardised."""
+    inputs, progression = diabetes()
+    return inputs[:rows][:, [2, 3, 8]], progression[:rows]
+
+
+def gp_regression() -> ppl.Program:
+    inputs, progression = body_and_progression()
+    return models.gp_regression(inputs).observe(y=progression)
+
+
+def marginal_gp_regression() -> ppl.Program:
+    inputs, progression = body_and_progression()
+    return models.marginal_gp_regression(inputs).observe(y=progression)
+
+
+def few_tumours(rows: int = 40) -> tuple[Array, Array]:
+    """Six measurements of some tumours, and whether they were benign."""
+    inputs, benign = tumours()
+    return inputs[:rows], benign[:rows]
+
+
+def gp_classification() -> ppl.Program:
+    inputs, benign = few_tumours()
+    return models.gp_classification(inputs).observe(y=benign)
+
+
+def inducing_places(inputs: Array, count: int = 12) -> Array:
+    """Rows that are spread over the data: those of a k-means clustering's centres."""
+    return np.asarray(KMeans(count, random_state=0).fit(inputs).cluster_centers_)
+
+
+def sparse_gp_classification() -> ppl.Program:
+    inputs, benign = tumours(2)
+    return models.sparse_gp_classification(inputs, inducing_places(inputs)).observe(y=benign)
+
+
+def turning_digits(count: int = 20, frames: int = 8) -> tuple[Array, Array]:
+    """Threes that turn around: binary images of 64 pixels, shape (count, frames, 64), and the angles in radians."""
+    images, labels = bundled(load_digits)
+    threes = images[labels == 3][:count].reshape(-1, 8, 8)
+    angles = 2.0 * np.pi * np.arange(frames) / frames
+    turned = [rotate(threes, np.degrees(a), axes=(1, 2), reshape=False, order=1) for a in angles]
+    return (np.stack(turned, axis=1).reshape(len(threes), frames, 64) > 7.5).astype(float), angles
+
+
+def gp_vae() -> ppl.Program:
+    videos, angles = turning_digits()
+    return models.gp_vae(videos, angles, hidden=32, period=2.0 * np.pi).observe(x=videos)
+
+
 def survival_mixture() -> ppl.Program:
     return models.survival_mixture(models.REMISSION_WEEKS, models.RELAPSED, models.TREATED)
 
@@ -169,6 +222,11 @@ CASES: dict[str, Callable[[], ppl.Program]] = {
         partial_pooling,
         correlated_effects,
         survival_mixture,
+        gp_regression,
+        marginal_gp_regression,
+        gp_classification,
+        sparse_gp_classification,
+        gp_vae,
     )
 }
 
@@ -183,6 +241,11 @@ GUIDES: dict[str, tuple[str, Callable[[], ppl.Program]]] = {
     "conv_vae_encoder": (
         "conv_vae",
         lambda: models.conv_vae_encoder(digits()[:50].reshape(-1, 1, 8, 8), latent=4, channels=4),
+    ),
+    "gp_vae_encoder": ("gp_vae", lambda: models.gp_vae_encoder(turning_digits()[0], hidden=32)),
+    "sparse_gp_guide": (
+        "sparse_gp_classification",
+        lambda: models.sparse_gp_guide(tumours(2)[0], inducing_places(tumours(2)[0])),
     ),
     "linear_gaussian_guide": ("ppca", lambda: models.linear_gaussian_guide(wines())),
 }

@@ -251,8 +251,9 @@ def _one_step(low: Lowering, piece: Piece, time: Plate) -> Piece:
     if left:
         # Plates further out keep their place by an axis of size one where the steps were.
         parts = [":"] * len(left) + ["None"] + [":"] * (len(right) + layout.rank)
-        return low.indexed(Piece(piece.text, piece.level, Layout(layout.lead, (*left, None, *right), layout.rank)),
-                           index_text(parts))
+        return low.indexed(
+            Piece(piece.text, piece.level, Layout(layout.lead, (*left, None, *right), layout.rank)), index_text(parts)
+        )
     rest = trim(right)
     parts = ["0"] * (len(right) - len(rest)) + [":"] * (len(rest) + layout.rank)
     return low.indexed(Piece(piece.text, piece.level, Layout(layout.lead, rest, layout.rank)), index_text(parts))

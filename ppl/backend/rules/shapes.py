@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from ppl.backend.layout import Layout, index_text, merge
@@ -130,6 +131,10 @@ def take(low: Lowering, node: Value, args: list[Piece]) -> Piece:
     layout = Layout(target.lead, target.frame, node.ndim)
     rest = table.layout.rank - 1
     if not table.layout.batched:
+        # In text for people, rows of a part `x[:, 0]` are picked from the whole.
+        part = None if low.precision else re.fullmatch(r"(.*)\[:((?:, [^\[\]]+)+)\]", low.at(table, ATOM))
+        if part:
+            return Piece(f"{part[1]}[{index.text}{part[2]}]", ATOM, layout)
         return Piece(f"{low.at(table, ATOM)}[{index.text}]", ATOM, layout)
     if not index.layout.batched or not (table.layout.frame or index.layout.lead):
         # The axes of the index take the place of the table's first event axis, which is where plates stand.

@@ -203,8 +203,7 @@ class Unconstrained:
                     model=program.name,
                     declared_at=statement.location,
                     expected=f"a finite density of {distribution_text(dist)}" if dist is not None else None,
-                    got=f"{'; '.join(f'{k} = {v}' for k, v in facts.items())[:400]}; "
-                    f"fed by {', '.join(program.parents(name)) or 'none'}",
+                    got=f"{_short(facts)}; fed by {', '.join(program.parents(name)) or 'none'}",
                     remedy=(None if dist is None else dist.remedy(facts))
                     or "Check the scale of the data and the priors of the sites that feed it.",
                 )
@@ -239,6 +238,12 @@ class Unconstrained:
 
     def _rank(self, name: str) -> int:
         return 0 if name == "log_p" else len(self.model.sizes(name))
+
+
+def _short(facts: Mapping[str, np.ndarray]) -> str:
+    """Parameters, small ones first."""
+    ordered = sorted(facts.items(), key=lambda item: item[1].size)
+    return "; ".join(f"{name} = {np.array2string(array, threshold=8, edgeitems=1)}" for name, array in ordered)[:400]
 
 
 def _lead(array: np.ndarray, count: int, rank: int) -> np.ndarray:

@@ -46,10 +46,12 @@ from .elementwise_bijections import Power as Power
 from .elementwise_bijections import Sigmoid as Sigmoid
 from .elementwise_bijections import Softplus as Softplus
 from .elementwise_bijections import Tanh as Tanh
+from .flows import Flow as Flow
 from .folded import Folded as Folded
 from .gammas import Chi2 as Chi2
 from .gammas import Gamma as Gamma
 from .gammas import InverseGamma as InverseGamma
+from .gaussian_process import ConditionalGaussianProcess as ConditionalGaussianProcess
 from .gaussian_process import GaussianProcess as GaussianProcess
 from .kl import kl_divergence as kl_divergence
 from .lifetimes import Dagum as Dagum
@@ -132,6 +134,7 @@ __all__ = [
     "Censored",
     "Chi2",
     "Compose",
+    "ConditionalGaussianProcess",
     "ContinuousBernoulli",
     "CorrCholesky",
     "CorrMatrix",
@@ -146,6 +149,7 @@ __all__ = [
     "Exp",
     "Exponential",
     "FisherSnedecor",
+    "Flow",
     "Folded",
     "Gamma",
     "GaussianProcess",

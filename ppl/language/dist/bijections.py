@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -73,6 +73,11 @@ class Bijection(ABC):
         y = self.forward(x)
         return y, self.log_abs_det(x, y)
 
+    def inverse_with_log_det(self, y: Value) -> tuple[Value, Number]:
+        """The element whose image is y, and the log absolute determinant of the Jacobian of the map, there."""
+        x = self.inverse(y)
+        return x, self.log_abs_det(x, y)
+
     def forward_shape(self, shape: Shape) -> Shape:
         """Event shape of the image of a value of an event shape."""
         return broadcast(shape, *(v.shape for v in self.params.values()))
@@ -105,19 +110,19 @@ class Bijection(ABC):
         """Every value that the bijection depends on."""
         return tuple(self.params.values()) + tuple(v for part in self.parts for v in part.operands())
 
-    def substitute(self, replace: Callable[[Value], Value]) -> Bijection:
+    def substitute(self, replace: Callable[[Value], Value]) -> Self:
         """The same bijection with every operand `v` replaced by `replace(v)`."""
         parts = self.to_parts()
         parts["params"] = {name: replace(v) for name, v in self.params.items()}
         parts["parts"] = tuple(part.substitute(replace) for part in self.parts)
-        return type(self).from_parts(parts)
+        return self.from_parts(parts)
 
     def to_parts(self) -> dict[str, Any]:
         """What a file needs to hold: name, operands, settings and inner bijections."""
         return {"kind": type(self).__name__, "params": self.params, "static": self.static, "parts": self.parts}
 
     @classmethod
-    def from_parts(cls, parts: dict[str, Any]) -> Bijection:
+    def from_parts(cls, parts: dict[str, Any]) -> Self:
         """Rebuild a bijection from `to_parts`."""
         out = cls.__new__(cls)
         out.params, out.static, out.parts = dict(parts["params"]), dict(parts["static"]), tuple(parts["parts"])
@@ -135,12 +140,16 @@ class Bijection(ABC):
     def __hash__(self) -> int:
         return hash((type(self).__name__, self.parts))
 
+    def text(self, show: Callable[[Value], str]) -> str:
+        """The bijection as the user writes it, its operands shown by a function."""
+        inner = [part.text(show) for part in self.parts] + [show(v) for v in self.params.values()]
+        inner += [f"{name}={item}" for name, item in self.static.items()]
+        return f"{type(self).__name__}({', '.join(inner)})"
+
     def __repr__(self) -> str:
         from ppl.program.printing import expression
 
-        inner = [repr(part) for part in self.parts] + [expression(v) for v in self.params.values()]
-        inner += [f"{name}={item}" for name, item in self.static.items()]
-        return f"{type(self).__name__}({', '.join(inner)})"
+        return self.text(expression)
 
 
 class Compose(Bijection):
@@ -196,6 +205,16 @@ class Compose(Bijection):
             x = image
         return x, total
 
+    def inverse_with_log_det(self, y: Value) -> tuple[Value, Number]:
+        """Preimage and sum over the parts, each evaluated once."""
+        total: Number = 0.0
+        rank = self.codomain_rank
+        for part in reversed(self.parts):
+            rank += part.rank - part.codomain_rank
+            y, log_det = part.inverse_with_log_det(y)
+            total = add(total, _summed(log_det, y, part, rank))
+        return y, total
+
     def forward_shape(self, shape: Shape) -> Shape:
         """Through all parts."""
         for part in self.parts:
@@ -245,6 +264,16 @@ class Inverse(Bijection):
     def log_abs_det(self, x: Value, y: Value) -> Number:
         """The negative of the other's."""
         return neg(self.parts[0].log_abs_det(y, x))
+
+    def forward_with_log_det(self, x: Value) -> tuple[Value, Number]:
+        """The preimage, and the negative of the other's determinant."""
+        y, log_det = self.parts[0].inverse_with_log_det(x)
+        return y, neg(log_det)
+
+    def inverse_with_log_det(self, y: Value) -> tuple[Value, Number]:
+        """The image, and the negative of the other's determinant."""
+        x, log_det = self.parts[0].forward_with_log_det(y)
+        return x, neg(log_det)
 
     def forward_shape(self, shape: Shape) -> Shape:
         """Back."""

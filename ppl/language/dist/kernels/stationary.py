@@ -62,7 +62,8 @@ class Stationary(ByColumn):
 
 def _root(squared: Value) -> Value:
     # The square root has no finite gradient at 0, so it never sees one.
-    apart = squared > 0.0
+    squared = named(squared, "squared_distance")
+    apart = named(squared > 0.0, "apart")
     return apply("where", apart, apply("sqrt", apply("where", apart, squared, 1.0)), 0.0)
 
 
