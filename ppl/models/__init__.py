@@ -22,6 +22,12 @@ from .gaussian_processes import gp_vae_encoder as gp_vae_encoder
 from .gaussian_processes import marginal_gp_regression as marginal_gp_regression
 from .gaussian_processes import sparse_gp_classification as sparse_gp_classification
 from .gaussian_processes import sparse_gp_guide as sparse_gp_guide
+from .hidden_markov import EARTHQUAKES as EARTHQUAKES
+from .hidden_markov import LETTERS as LETTERS
+from .hidden_markov import WORDS as WORDS
+from .hidden_markov import categorical_hmm as categorical_hmm
+from .hidden_markov import poisson_hmm as poisson_hmm
+from .hidden_markov import word_arrays as word_arrays
 from .hierarchical import correlated_effects as correlated_effects
 from .hierarchical import partial_pooling as partial_pooling
 from .item_response import ANSWER_PATTERNS as ANSWER_PATTERNS
@@ -62,7 +68,9 @@ from .topics import prod_lda_encoder as prod_lda_encoder
 
 __all__ = [
     "ANSWER_PATTERNS",
+    "EARTHQUAKES",
     "EFFECTS",
+    "LETTERS",
     "LSAT_ANSWERS",
     "PATTERN_COUNTS",
     "RELAPSED",
@@ -70,9 +78,11 @@ __all__ = [
     "SCHOOLS",
     "STANDARD_ERRORS",
     "TREATED",
+    "WORDS",
     "answer_patterns",
     "bayesian_mlp",
     "categorical_encoder",
+    "categorical_hmm",
     "categorical_vae",
     "conv_vae",
     "conv_vae_encoder",
@@ -103,6 +113,7 @@ __all__ = [
     "marginal_ppca",
     "ordered_mixture",
     "partial_pooling",
+    "poisson_hmm",
     "ppca",
     "ppca_maximum_likelihood",
     "prod_lda",
@@ -117,4 +128,5 @@ __all__ = [
     "vae_encoder",
     "vq_encoder",
     "vq_vae",
+    "word_arrays",
 ]

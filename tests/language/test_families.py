@@ -191,6 +191,7 @@ OUTSIDE = [
     (dist.ProjectedNormal([1.0, 0.0]), [1.0, 1.0]),
     (dist.ZeroSumNormal(1.0, size=2), [1.0, 1.0]),
     (dist.StickBreakingWeights(1.0, size=2), [0.5, 0.6]),
+    (dist.IndianBuffetWeights(1.0, size=2), [0.5, 0.6]),
     (dist.RelaxedOneHotCategorical(1.0, [0.5, 0.5]), [0.5, 0.6]),
     (dist.LKJ(2, 1.0), [[-1.0, 0.0], [0.0, 1.0]]),
     (dist.Wishart(3.0, np.eye(2)), [[-1.0, 0.0], [0.0, 1.0]]),

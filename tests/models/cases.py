@@ -280,6 +280,15 @@ def vq_vae() -> ppl.Program:
     return models.vq_vae(images, hidden=32).observe(x=images)
 
 
+def poisson_hmm() -> ppl.Program:
+    return models.poisson_hmm(len(models.EARTHQUAKES)).observe(count=models.EARTHQUAKES)
+
+
+def categorical_hmm() -> ppl.Program:
+    letters, present = models.word_arrays()
+    return models.categorical_hmm(present).observe(symbol=letters)
+
+
 CASES: dict[str, Callable[[], ppl.Program]] = {
     function.__name__: function
     for function in (
@@ -317,6 +326,8 @@ CASES: dict[str, Callable[[], ppl.Program]] = {
         gp_classification,
         sparse_gp_classification,
         gp_vae,
+        poisson_hmm,
+        categorical_hmm,
     )
 }
 
