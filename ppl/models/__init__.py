@@ -10,6 +10,8 @@ from .autoencoders import cvae_encoder as cvae_encoder
 from .autoencoders import vae as vae
 from .autoencoders import vae_encoder as vae_encoder
 from .bayesian_neural import bayesian_mlp as bayesian_mlp
+from .flow_densities import flow_density as flow_density
+from .flow_densities import flow_encoder as flow_encoder
 from .hierarchical import correlated_effects as correlated_effects
 from .hierarchical import partial_pooling as partial_pooling
 from .latent_factors import factor_analysis as factor_analysis
@@ -51,6 +53,8 @@ __all__ = [
     "eight_schools_centred",
     "factor_analysis",
     "factored_mixture",
+    "flow_density",
+    "flow_encoder",
     "gaussian_mixture",
     "linear_gaussian_guide",
     "linear_gaussian_log_evidence",
