@@ -10,8 +10,8 @@
 
 # %%
 import os
-import warnings
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Any
 
