@@ -57,6 +57,7 @@ class Emitted:
         constants: array constants the module expects in its namespace.
         arguments: what it reads.
         networks: names of the user's own modules that it calls.
+        longest_scan: number of steps of the longest recurrence in it; 0 without one.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Emitted:
     constants: Mapping[str, np.ndarray]
     arguments: tuple[Argument, ...]
     networks: tuple[str, ...]
+    longest_scan: int = 0
 
 
 class FunctionEmitter:
@@ -142,7 +144,9 @@ class FunctionEmitter:
             closing = "    return {\n" + "".join(f"        {k!r}: {v},\n" for k, v in results.items()) + "    }"
         source = f"{HEADERS[self.spelling.library]}\n\ndef {name}(params, values, data, noise, index=None, lead=()):\n"
         source += (body + "\n" if body else "") + closing + "\n"
-        return Emitted(name, source, self.lowering.constants, tuple(self.arguments.values()), tuple(self.network_names))
+        longest = max((s.time.size for s in self.lowering.scans.values()), default=0)
+        arguments, networks = tuple(self.arguments.values()), tuple(self.network_names)
+        return Emitted(name, source, self.lowering.constants, arguments, networks, longest)
 
     def _result(self, piece: Piece) -> str:
         if not piece.number:
@@ -252,7 +256,7 @@ class FunctionEmitter:
         return lowering.call(
             "runtime.call_network",
             f"networks[{name!r}]",
-            "params",
+            "runtime.held(params)" if dict(node.attrs).get("held") else "params",
             repr(name),
             x.text,
             str(x.layout.rank),

@@ -196,7 +196,11 @@ def chain(
     moving: bool = False,
     reverse: bool = False,
 ) -> Array:
-    """The log of the sum over all paths of discrete values: the forward algorithm, one step after the other.
+    """The log of the sum over all paths of discrete values, one step after the other.
+
+    The steps are taken from the last to the first, so that axes which only the first step has (the values of a site it
+    starts from) join at the end. The largest weight is kept apart: added up in them, the rounding of long sequences
+    would reach whole nats in float32.
 
     Args:
         first: log weights in the first step beyond `own`, shape (..., values...); with `starts`, one for each step,
@@ -217,19 +221,21 @@ def chain(
         first = first[..., begin, :]
     steps = own.shape[-2]
     rest = slice(None, -1) if reverse else slice(1, None)
-    alpha = first + own[..., begin, :]
     weights = jnp.moveaxis(own[..., rest, :], -2, 0)
     matrices = jnp.moveaxis(pair[..., rest, :, :], -3, 0) if moving else None
-    width = alpha.shape[-1:]
-    batch = jnp.broadcast_shapes(alpha.shape[:-1], pair.shape[: pair.ndim - (3 if moving else 2)])
-    alpha = jnp.broadcast_to(alpha, batch + width)
+    batch = jnp.broadcast_shapes(own.shape[:-2], pair.shape[: pair.ndim - (3 if moving else 2)])
+    later = jnp.zeros(batch + own.shape[-1:], jnp.result_type(first, own, pair))
+    lowest = jnp.finfo(later.dtype).min
 
-    def step(alpha: Array, x: Any) -> tuple[Array, None]:
+    def step(later: Array, x: Any) -> tuple[Array, Array]:
         weight, matrix = x
-        return jax.nn.logsumexp(alpha[..., None, :] + (pair if matrix is None else matrix), -1) + weight, None
+        ahead = (later + weight)[..., :, None] + (pair if matrix is None else matrix)
+        later = jax.nn.logsumexp(ahead, -2)
+        top = jnp.maximum(jax.lax.stop_gradient(later.max(-1)), lowest)
+        return later - top[..., None], top
 
-    alpha, _ = jax.lax.scan(step, alpha, (weights, matrices), length=steps - 1, reverse=reverse)
-    return jax.nn.logsumexp(alpha, -1)
+    later, tops = jax.lax.scan(step, later, (weights, matrices), length=steps - 1, reverse=not reverse)
+    return jax.nn.logsumexp(first + own[..., begin, :] + later, -1) + tops.sum(0)
 
 
 def _flat(x: Array, times: int, sites: int) -> Array:
@@ -259,6 +265,11 @@ def call_network(
     out = jax.vmap(filled)(x.reshape((-1, *x.shape[x.ndim - rank :])))
     check_rows(name, out.shape[1:], shape)
     return out.reshape(front + out.shape[1:])
+
+
+def held(params: dict[str, Array]) -> dict[str, Array]:
+    """Parameters as constants for the gradient."""
+    return {name: jax.lax.stop_gradient(p) for name, p in params.items()}
 
 
 def leaf_name(path: Any) -> str:
@@ -327,6 +338,7 @@ __all__ = [
     "cummin",
     "diag_embed",
     "gather",
+    "held",
     "layer_norm",
     "leaf_name",
     "map_elements",

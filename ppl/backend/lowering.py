@@ -192,7 +192,7 @@ class Lowering:
         args = [self.pieces[id(a)] for a in node.args]
         from ppl.program.vocabulary import OPS
 
-        if OPS[node.op].kind == "elementwise":
+        if node.op in OPS and OPS[node.op].kind == "elementwise":
             return self._elementwise(node, args)
         if node.op not in TAKES_NUMBERS:
             args = [self.array(a) for a in args]

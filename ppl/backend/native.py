@@ -11,6 +11,7 @@ import numpy as np
 from ppl.errors import UnknownNameError, UnsupportedByBackend, nearest, user_location
 from ppl.language.dist.imputed import Imputed
 from ppl.program.distributions import Distribution
+from ppl.program.flows import is_flow
 from ppl.program.missing import completed, missing_site
 from ppl.program.networks import NetworkSpec
 from ppl.program.ops import to_float
@@ -30,10 +31,12 @@ from .native_data import native_likelihood
 from .native_names import RESERVED, network_variables, variable_names
 from .native_networks import (
     equinox_network,
+    flow_network,
     function_network,
     is_library_made,
     layer_inputs,
     mapped_axes,
+    refuse_one_way,
     torch_network,
 )
 from .native_resolver import NativeResolver
@@ -42,6 +45,7 @@ from .pieces import Piece
 from .scan_groups import groups, native_positions
 from .spelling import ATOM, NATIVE_JAX, TORCH
 from .stored import Stored
+from .text_layout import laid_out
 
 BACKENDS = ("numpyro", "pyro")
 
@@ -112,13 +116,11 @@ class NativeEmitter:
         self.backend: Library = backend
         self.positions = native_positions(program)
         self.spelling = TORCH if backend == "pyro" else NATIVE_JAX
-        self.lines: list[str] = []
-        self.depth = 1
         self.known: dict[str, Piece] = {}
-        self.inlined = {n.name for n in program.networks.values() if n.random}
         self.plate_variables: dict[str, str] = {}
         self.variables = variable_names(program)
         self.network_variables = network_variables(program)
+        self.held = self.network_variables | {n: self.variables[n] for n, s in program.networks.items() if s.trained}
         # In the step of a loop, the variable that counts the steps, and those of values that the data's may not become.
         self.step = ""
         self.step_variables: dict[str, str] = {}
@@ -130,6 +132,7 @@ class NativeEmitter:
     def source(self, function: str) -> str:
         """The module text: imports, networks, one function."""
         program = self.program
+        refuse_one_way(program)
         inputs = [self.variables[i.name] for i in program.inputs]
         observed = [self.variables[n] for n in program.observed]
         arguments = inputs + [f"{name}=None" for name in observed]
@@ -165,12 +168,12 @@ class NativeEmitter:
                 body += [indent + line for line in self.lowering.lines[start:]]
                 body += [indent + line for line in text]
         networks = self._networks()
-        text = "\n".join([f"def {function}({', '.join(arguments)}):", *body])
+        text = "\n".join([f"def {function}({', '.join(arguments)}):", *laid_out(body)])
         return module_text(self.backend, [*networks, text], self.stored.imports if self.stored else ())
 
     def _networks(self) -> list[str]:
         """Definitions of the networks; then, where values are stored, the lines that read them."""
-        networks = [n for n in self.program.networks.values() if not n.random]
+        networks = [n for n in self.program.networks.values() if not n.random or is_flow(n.spec.layers)]
         blocks = [self._network_definition(n.spec) for n in networks]
         if self.stored is not None and (self.program.params or any(n.trained for n in networks)):
             loads = [self.stored.network(self.network_variables[n.name], n.name) for n in networks if n.trained]
@@ -387,7 +390,7 @@ class NativeEmitter:
         def nested(inner: Distribution) -> str:
             return self._expanded(inner, len(inner.event_shape) - inner.event_rank)
 
-        return native_text(self.backend, dist, text, nested)
+        return native_text(self.backend, dist, text, nested, self.held)
 
     # --- leaves and networks -----------------------------------------------------------------------------------------
 
@@ -399,6 +402,9 @@ class NativeEmitter:
             return Piece(text, ATOM, Layout(False, frame, 0))
         if leaf.op == "input":
             return Piece(self.variables[leaf.attr("name")], ATOM + 1, Layout(False, (), leaf.ndim))
+        if leaf.op == "network":
+            own = text_of(leaf.attr("weight").removeprefix(f"{leaf.attr('name')}."))
+            return Piece(f"{self.variables[leaf.attr('name')]}.weights[{own}]", ATOM + 1, Layout(False, (), leaf.ndim))
         piece = self.known[leaf.attr("name")]
         return replace(piece, text=piece.text.removesuffix(".long()")) if dict(leaf.attrs).get("cast") else piece
 
@@ -482,6 +488,8 @@ class NativeEmitter:
                 return self.stored.own(name, spec, factory, self.program.networks[spec.name].location)
             own = "function" if spec.is_function else "module"
             return f"{name} = networks[{text_of(spec.name)}]  # your own {own}"
+        if is_flow(spec.layers):
+            return flow_network(name, self.program.networks[spec.name], self.spelling, self._array_text)
         if not is_library_made(spec):
             return function_network(name, spec, self._call(spec), self.spelling, self._array_text)
         if self.backend == "pyro":

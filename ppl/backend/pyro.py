@@ -20,11 +20,14 @@ from ppl.program.program import Program
 
 from .emit import Emitted, execute
 from .native_names import native_owners, native_values, network_variables, variable_names
-from .protocol import Arrays, NoiseShape, NUTSResult, NUTSSettings, OptimizerSpec
+from .protocol import Arrays, NoiseShape, NUTSResult, NUTSSettings, OptimizerSpec, Part
 from .spelling import TORCH, Spelling
 from .torch_foreign import foreign_function, module_shape
 from .torch_optimization import TorchOptimization
 from .torch_steps import Noise
+
+# Steps of a recurrence that are worth unrolling into a compiled graph.
+LONGEST_UNROLLED = 20
 
 
 def dtype_of(kind: str, precision: str) -> torch.dtype:
@@ -77,6 +80,10 @@ class PyroBackend:
         seeds = torch.randint(2**62, (count,), generator=key).tolist()
         return [self.key(s) for s in seeds]
 
+    def copy(self, key: torch.Generator) -> torch.Generator:
+        """A generator in the same state."""
+        return key.clone_state()
+
     def noise(self, key: torch.Generator, shapes: Sequence[NoiseShape], precision: str) -> Arrays:
         """Random arguments."""
         noise = Noise(shapes, getattr(torch, precision))
@@ -103,6 +110,19 @@ class PyroBackend:
 
         return call
 
+    def gradient(self, function: Callable[..., Any], argument: int, precision: str) -> Callable[..., Arrays]:
+        """The gradient of a function with one number as its result, by one of its arguments."""
+
+        def call(*args: Any) -> Arrays:
+            given = {k: v.detach().clone().requires_grad_() for k, v in args[argument].items()}
+            result = function(*args[:argument], given, *args[argument + 1 :])
+            if not result.requires_grad:
+                return {k: torch.zeros_like(v) for k, v in given.items()}
+            found = torch.autograd.grad(result, list(given.values()), allow_unused=True, materialize_grads=True)
+            return dict(zip(given, found, strict=True))
+
+        return call
+
     # --- native programs ------------------------------------------------------------------------------------------
 
     def native(self, program: Program, source: str, precision: str, params: Mapping[str, np.ndarray] | None) -> Any:
@@ -124,10 +144,10 @@ class PyroBackend:
     ) -> dict[str, Any]:
         """What the native source defines, its networks filled with `params`."""
         namespace: dict[str, Any] = {"networks": {}}
-        for network in program.networks.values():
-            if network.spec.foreign is not None:
-                namespace["networks"][network.name] = self.foreign_module(network.spec, 0)[0]
         with default_dtype(precision):
+            for network in program.networks.values():
+                if network.spec.foreign is not None:
+                    namespace["networks"][network.name] = self.foreign_module(network.spec, 0)[0]
             execute(source, "model", namespace, f"{program.name} pyro model")
         for network in program.networks.values():
             module = namespace.get(network_variables(program)[network.name])
@@ -211,13 +231,27 @@ class PyroBackend:
 
     # --- algorithms -----------------------------------------------------------------------------------------------
 
+    def check_step(self, emitted: Emitted, compile: bool) -> None:
+        """Refuse to compile long recurrences: `torch.compile` unrolls loops.
+
+        Raises:
+            UnsupportedByBackend: a recurrence has more steps than can be unrolled in reasonable time.
+        """
+        if compile and emitted.longest_scan > LONGEST_UNROLLED:
+            raise UnsupportedByBackend(
+                self.name,
+                f"SVI(compile=True) with a recurrence of {emitted.longest_scan} steps",
+                f"torch.compile unrolls loops, which takes minutes beyond {LONGEST_UNROLLED} steps",
+                "Leave `compile` out, or use backend='numpyro', which compiles loops as loops.",
+            )
+
     def optimization(
         self,
         loss: Callable[..., Any],
         params: Mapping[str, np.ndarray],
         data: Arrays,
         noise: Sequence[NoiseShape],
-        optimizer: OptimizerSpec,
+        optimizer: OptimizerSpec | tuple[Part, ...],
         key: torch.Generator,
         precision: str,
         compile: bool,

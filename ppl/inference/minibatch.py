@@ -74,10 +74,18 @@ class Rows:
         self.sizes = {name: (program.plate(name).size, size) for name, size in batch.items()}
         self.seed = seed
         self._cache: dict[tuple[str, int], np.ndarray] = {}
+        self._prepared: tuple[tuple[int, int], dict[str, np.ndarray]] = (0, 0), {}
 
     def __call__(self, start: int, steps: int) -> dict[str, np.ndarray]:
         """Rows of steps start ... start + steps - 1, shape (steps, batch) for each plate."""
+        key, rows = self._prepared
+        if key == (start, steps):
+            return rows
         return {name: self._rows(name, start, start + steps) for name in self.sizes}
+
+    def prepare(self, start: int, steps: int) -> None:
+        """Compute ahead the rows that will be asked for next."""
+        self._prepared = (start, steps), self(start, steps)
 
     def _rows(self, name: str, start: int, stop: int) -> np.ndarray:
         size, batch = self.sizes[name]

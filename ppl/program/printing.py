@@ -181,7 +181,7 @@ def distribution_text(dist: Distribution, printer: Expressions | None = None) ->
             continue
         # Several things in one setting are arguments of their own, as in Transformed(base, first, second).
         several = cast("tuple[Any, ...]", item) if isinstance(item, tuple) else None
-        parts += [f"{name}={item}"] if several is None else [str(i) for i in several]
+        parts += [f"{name}={item}"] if several is None else [_part_text(i, show) for i in several]
     text = f"{dist.family}({', '.join(parts)})"
     batch = dist.event_shape[: len(dist.event_shape) - dist.event_rank]
     if dist.expanded and batch:
@@ -189,6 +189,12 @@ def distribution_text(dist: Distribution, printer: Expressions | None = None) ->
     if dist.mask_value is not None:
         text += f".mask({show.text(dist.mask_value)})"
     return text
+
+
+def _part_text(part: Any, show: Expressions) -> str:
+    # A bijection writes its operands by the names that they have here.
+    write = getattr(part, "text", None)
+    return str(part) if write is None else write(show.text)
 
 
 @dataclass(frozen=True, eq=False)

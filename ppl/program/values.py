@@ -61,6 +61,19 @@ class Lane(Plate):
         return Lane(self.name + BEFORE, self.size, self.of, time, reverse)
 
 
+@dataclass(frozen=True)
+class Axis(Plate):
+    """An axis outside all plates that an estimator reduces: particles, or the lanes of a gradient strategy.
+
+    Programs hold none, only objectives made from them do.
+
+    Attributes:
+        depth: of two axes that meet, the one with the greater number lies further out.
+    """
+
+    depth: int = 0
+
+
 # The plates that are open while a model is traced, outermost first; None when no model is being traced. An operation
 # on a value whose plate is no longer open first turns that plate into an array axis.
 OPEN_PLATES: ContextVar[tuple[Plate, ...] | None] = ContextVar("open_plates", default=None)

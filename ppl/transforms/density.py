@@ -6,7 +6,7 @@ import functools
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from ppl.errors import StrategyError
+from ppl.errors import StrategyError, naming_site
 from ppl.language.dist.imputed import Imputed
 from ppl.program.distributions import Distribution
 from ppl.program.missing import completed, gathered, held, known_elements, missing_site
@@ -123,9 +123,9 @@ class Resolver:
         if node.op == "step_keys":
             return step_keys(args[0], node.attr("plate"))
         if node.op == "chain":
-            time, now, before = (node.attr(k) for k in ("plate", "now", "before"))
             first, own, pair = args
-            return chain(first, own, pair, time, tuple(zip(now, before, strict=True)), node.attr("reverse"))
+            lanes = tuple(zip(node.attr("now"), node.attr("before"), strict=True))
+            return chain(first, own, pair, node.attr("plate"), lanes, node.attr("reverse"))
         if node.op == "shift":
             return shift(args[0], args[1], node.attr("plate"), node.attr("reverse"), "".join(node.hint[:1]))
         # What replaces a site may vary over fewer plates than the site did (a constant set by `do`, for example).
@@ -167,14 +167,21 @@ class Resolver:
     def _network(self, node: Value) -> Value:
         statement = self.program.networks[node.attr("name")]
         args = tuple(self._done[id(a)] for a in node.args)
+        if dict(node.attrs).get("weight"):
+            return args[0] if args else reference("param", node.attr("weight"), (), node.shape, "float")
         if statement.spec.foreign is not None:
-            return Value("network", args, node.attrs, node.plates, node.shape, node.dtype, node.hint)
+            # Weights of a user's own module have no names here; a mark in their place holds all of them.
+            held = (("held", True),) if f"{node.attr('name')}." in self.params else ()
+            attrs = tuple(sorted([*node.attrs, *held]))
+            return Value("network", args, attrs, node.plates, node.shape, node.dtype, node.hint)
         # The element and what else the network was called with come first, then weights that are sites.
         count = len(args) - (len(statement.spec.weights) if statement.random else 0)
         sites = dict(zip(statement.spec.weights, args[count:], strict=False))
 
         def weight(name: str, w: Weight) -> Value:
-            return sites[name] if name in sites else reference("param", name, (), w.shape, "float")
+            if name in sites:
+                return sites[name]
+            return self.params.get(name, reference("param", name, (), w.shape, "float"))
 
         out = apply_network(statement.spec, args[0], weight, args[1:count])
         if node.hint and not out.hint:
@@ -264,7 +271,8 @@ def log_density(
             resolver.values[name] = value
             guarded = checked and name not in exact and not (statement.observed and _checked_when_observed(statement))
             dists[name] = dist if guarded else dist.unchecked()
-            terms[name] = _known_log_prob(statement, dists[name], value)
+            with naming_site(name, program.name, statement.location):
+                terms[name] = _known_log_prob(statement, dists[name], value)
         elif isinstance(statement, Deterministic):
             try:
                 resolver.values[name] = _named(resolver.value(statement.expression), statement)
@@ -396,10 +404,11 @@ def simulator(
                 continue
             dist = dists[name] = resolver.distribution(statement.dist).unchecked()
             source = Noise(name, statement.plates, lead, noise)
-            if densities:
-                value, log_probs[name] = dist.draw_with_log_prob(source)
-            else:
-                value = dist.draw(source)
+            with naming_site(name, program.name, statement.location):
+                if densities:
+                    value, log_probs[name] = dist.draw_with_log_prob(source)
+                else:
+                    value = dist.draw(source)
             resolver.values[name] = _named(value, statement)
             if known and continued is not None:
                 if name in continued.anew:

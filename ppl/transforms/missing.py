@@ -24,7 +24,7 @@ from ppl.program.values import dtype_kind
 from .exact import finite_values
 
 # Supports whose members are arrays of numbers that may each be anything: single numbers of them can be imputed.
-_FREE = {"real": "real", "real_vector": "real", "real_matrix": "real", "positive_vector": "positive"}
+FREE = {"real": "real", "real_vector": "real", "real_matrix": "real", "positive_vector": "positive"}
 
 
 def split(item: Any) -> tuple[Any, np.ndarray | None]:
@@ -32,15 +32,15 @@ def split(item: Any) -> tuple[Any, np.ndarray | None]:
 
     Masked arrays and NaN mean missing. In the array the missing numbers have some value that other elements have.
     """
-    masks: Any = np.ma
-    if bool(isinstance(item, masks.MaskedArray)):
-        array: np.ndarray = np.array(masks.getdata(item))
-        known: np.ndarray = ~masks.getmaskarray(item)
+    source = item
+    if isinstance(item, np.ma.MaskedArray):
+        known = ~np.asarray(np.ma.getmaskarray(source))
+        array = np.array(np.ma.getdata(source))
     else:
-        array = np.asarray(item.detach().cpu() if hasattr(item, "detach") else item)
+        array = np.asarray(source.detach().cpu() if hasattr(source, "detach") else source)
         if array.dtype.kind != "f" or not np.isnan(array).any():
-            return item, None
-        array, known = np.array(array), np.ones(array.shape, dtype=bool)
+            return source, None
+        known, array = np.ones(array.shape, dtype=bool), np.array(array)
     if array.dtype.kind == "f":
         known = known & ~np.isnan(array)
     return array, None if known.all() else known
@@ -64,10 +64,10 @@ def with_missing(
     sizes = tuple(p.size for p in site.plates)
     elements = sizes + site.dist.element_shape
     core = tuple(range(len(elements), known.ndim))
-    whole: np.ndarray = np.asarray(known.all(axis=core)) if core else known
+    whole = known.all(axis=core) if core else known
     numbers = bool(np.any(known.any(axis=core) != whole)) if core else False
     read = bool(program.children(site.name))
-    mask = known if numbers else whole
+    mask = np.asarray(known if numbers else whole)
     facts: dict[str, Any] = {"site": site.name, "model": program.name, "declared_at": site.location}
     if not known.any():
         raise DataError(
@@ -111,7 +111,7 @@ def _imputed(
     facts: Mapping[str, Any],
 ) -> tuple[tuple[Statement, ...], tuple[Input, ...], Mapping[str, np.ndarray]]:
     support = site.dist.support
-    kind = _FREE.get(support.kind) if missing.numbers or support.kind in _FREE else support.kind
+    kind = FREE.get(support.kind) if missing.numbers or support.kind in FREE else support.kind
     fixed = all(b.op == "const" and not b.shape for b in support.bounds)
     if kind is None or not fixed:
         why = "single numbers of one draw are missing" if kind is None else "its support depends on other unknowns"
@@ -122,8 +122,8 @@ def _imputed(
             got=f"{missing.count} of {missing.total} missing, support {support}",
             remedy="Leave these rows out, or declare the missing ones as a latent site of their own.",
         )
-    core = () if missing.numbers or support.kind in _FREE else site.dist.event_shape[len(site.dist.element_shape) :]
-    if support.kind in _FREE and not missing.numbers:
+    core = () if missing.numbers or support.kind in FREE else site.dist.event_shape[len(site.dist.element_shape) :]
+    if support.kind in FREE and not missing.numbers:
         # Whole vectors of free numbers are imputed number by number too.
         mask = np.broadcast_to(mask.reshape(*mask.shape, *(1,) * (array.ndim - mask.ndim)), array.shape)
         missing = replace(missing, count=int((~mask).sum()), total=int(mask.size), numbers=True)

@@ -59,9 +59,8 @@ def _backwards():
     @ppl.model
     def model():
         def step(previous, t):
-            z = ppl.sample(
-                "z", dist.Categorical(probs=ops.softmax(ops.log(ops.asarray(MOVES)[previous]) + 0.1 * t * np.arange(3)))
-            )
+            logits = ops.log(ops.asarray(MOVES)[previous]) + 0.1 * t * np.arange(3)
+            z = ppl.sample("z", dist.Categorical(logits=logits))
             ppl.sample("y", dist.Normal(1.0 * z, 0.7))
             return z
 

@@ -45,6 +45,7 @@ def moments(item: Distribution) -> tuple[np.ndarray, np.ndarray]:
     """Mean and covariance of a normal distribution."""
     normal = item.spelled()
     assert isinstance(normal, dist.MultivariateNormal)
+    np.testing.assert_allclose(evaluate(item.variance()), np.diag(evaluate(normal.covariance)), rtol=1e-9, atol=1e-12)
     return evaluate(item.mean()), evaluate(normal.covariance)
 
 
@@ -125,6 +126,18 @@ def test_repetitions_are_extended_one_by_one() -> None:
     first = GP(OURS, NEW).condition(ROWS, Y)
     loc = evaluate(given.mean(), {"y": draws})
     np.testing.assert_allclose(loc, np.stack([moments(first)[0], -2.0 * moments(first)[0]]), rtol=1e-10)
+
+
+def test_a_process_given_twice_is_given_both_at_once() -> None:
+    """p(new | a) extended from p(b | a) is p(new | a, b), also in the plan of a second prediction."""
+    a, b = slice(0, 40), slice(40, 60)
+    first = GP(OURS, ROWS[b], noise=0.4).condition(ROWS[a], Y[a], noise=0.4)
+    new = GP(OURS, NEW, noise=0.4).condition(ROWS[a], Y[a], noise=0.4)
+    both = first.extend(ops.asarray(Y[b]), new)
+    assert both is not None
+    exact = GP(OURS, NEW, noise=0.4).condition(ROWS, Y, noise=0.4)
+    for found, wanted in zip(moments(both), moments(exact), strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-7, atol=1e-9)
 
 
 def test_only_a_process_extends_a_process() -> None:
@@ -239,7 +252,7 @@ REFUSED: dict[str, tuple[type[Exception], str, Any]] = {
     ),
     "conditions on other rows": (
         ShapeError,
-        "condition: value and X do not fit",
+        "a process is given one value for each row",
         lambda: GP(k.RBF(), NEW).condition(ROWS, Y[:-1]),
     ),
     "conditions on other columns": (
