@@ -95,11 +95,13 @@ def predict(
         local = simulated(own, given, fit.params, total, seed_guide, set(plan.local), chunk_bytes)
     same = plan.program is fit.program
     target = fit.compiled if same else compiled(plan.program, fit.backend, fit.precision, fit.seed)
-    result = simulated(target, values | local, fit.params, total, seed_model, None, chunk_bytes, steps) | local
+    try:
+        result = simulated(target, values | local, fit.params, total, seed_model, None, chunk_bytes, steps) | local
+    except NonFiniteError as error:
+        if error.site in plan.extended:
+            raise _not_extended(fit, str(error.site)) from error
+        raise
     result = {name: array for name, array in result.items() if name not in plan.hidden}
-    for name in plan.extended:
-        if not np.isfinite(result[name]).all():
-            raise _not_extended(fit, name)
     ordered = {s.name: result[s.name] for s in plan.program.statements if s.name in result}
     arrays = {n: a.reshape(fit.chains, fit.count, *a.shape[1:]) for n, a in ordered.items()}
     attrs = {
