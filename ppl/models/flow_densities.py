@@ -1,8 +1,8 @@
 """Normalizing flows: as the density of a table of measurements, and as the posterior of an autoencoder's code.
 
-Sources: L. Dinh, J. Sohl-Dickstein and S. Bengio (2017), Density estimation using Real NVP; D. P. Kingma and P. Dhariwal
-(2018), Glow: generative flow with invertible 1x1 convolutions; D. P. Kingma et al. (2016), Improved variational
-inference with inverse autoregressive flow.
+Sources: L. Dinh, J. Sohl-Dickstein and S. Bengio (2017), Density estimation using Real NVP; D. P. Kingma and
+P. Dhariwal (2018), Glow: generative flow with invertible 1x1 convolutions; D. P. Kingma et al. (2016), Improved
+variational inference with inverse autoregressive flow.
 """
 
 import ppl
