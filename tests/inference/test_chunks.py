@@ -97,7 +97,9 @@ def test_memory_is_flat_in_the_number_of_particles() -> None:
         noise = {k: np.float32(v) for k, v in noise_of(run, 1).items()}
         grad = jax.jit(jax.value_and_grad(run.surrogate.loss))
         plan = grad.lower({k: np.float32(v) for k, v in begin.items()}, {}, data, noise, {}).compile()
-        return plan.memory_analysis().temp_size_in_bytes
+        memory = plan.memory_analysis()
+        assert memory is not None
+        return memory.temp_size_in_bytes
 
     few, many = bytes_needed(16, 8), bytes_needed(128, 8)
     # What grows are the log weights: one number a particle and row.
