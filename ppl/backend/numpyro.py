@@ -60,6 +60,10 @@ class NumPyroBackend:
         """Independent keys."""
         return list(jax.random.split(key, count))
 
+    def copy(self, key: jax.Array) -> jax.Array:
+        """The key itself: keys have no state."""
+        return key
+
     def noise(self, key: jax.Array, shapes: Sequence[NoiseShape], precision: str) -> Arrays:
         """Random arguments."""
         with x64(precision):
@@ -85,6 +89,10 @@ class NumPyroBackend:
                 return compiled(*args, **kwargs)
 
         return call
+
+    def gradient(self, function: Callable[..., Any], argument: int, precision: str) -> Callable[..., Arrays]:
+        """The gradient of a function with one number as its result, by one of its arguments."""
+        return self.jit(jax.grad(function, argnums=argument), precision)
 
     def context(self, precision: str) -> contextlib.AbstractContextManager[None]:
         """Where arrays of this precision may be computed with."""

@@ -182,6 +182,10 @@ class Backend(Protocol):
         """Independent random states."""
         ...
 
+    def copy(self, key: Key) -> Key:
+        """A random state that gives the numbers again which this one gives from now on."""
+        ...
+
     def noise(self, key: Key, shapes: Sequence[NoiseShape], precision: str) -> Arrays:
         """The random arguments of an emitted function."""
         ...
@@ -192,6 +196,10 @@ class Backend(Protocol):
 
     def jit(self, function: Callable[..., Any], precision: str, static: tuple[str, ...] = ()) -> Callable[..., Any]:
         """The function compiled where the library compiles; gradients are not tracked."""
+        ...
+
+    def gradient(self, function: Callable[..., Any], argument: int, precision: str) -> Callable[..., Arrays]:
+        """The gradient of a function with one number as its result, by one of its arguments, a dict of arrays."""
         ...
 
     def context(self, precision: str) -> AbstractContextManager[None]:

@@ -81,6 +81,10 @@ class PyroBackend:
         seeds = torch.randint(2**62, (count,), generator=key).tolist()
         return [self.key(s) for s in seeds]
 
+    def copy(self, key: torch.Generator) -> torch.Generator:
+        """A generator in the same state."""
+        return key.clone_state()
+
     def noise(self, key: torch.Generator, shapes: Sequence[NoiseShape], precision: str) -> Arrays:
         """Random arguments."""
         noise = Noise(shapes, getattr(torch, precision))
@@ -104,6 +108,19 @@ class PyroBackend:
         def call(*args: Any, **kwargs: Any) -> Any:
             with torch.no_grad():
                 return function(*args, **kwargs)
+
+        return call
+
+    def gradient(self, function: Callable[..., Any], argument: int, precision: str) -> Callable[..., Arrays]:
+        """The gradient of a function with one number as its result, by one of its arguments."""
+
+        def call(*args: Any) -> Arrays:
+            given = {k: v.detach().clone().requires_grad_() for k, v in args[argument].items()}
+            result = function(*args[:argument], given, *args[argument + 1 :])
+            if not result.requires_grad:
+                return {k: torch.zeros_like(v) for k, v in given.items()}
+            found = torch.autograd.grad(result, list(given.values()), allow_unused=True, materialize_grads=True)
+            return dict(zip(given, found, strict=True))
 
         return call
 

@@ -270,13 +270,17 @@ class SVIRun:
         self.seconds += took
         self.pace.append(took / steps)
         finite = np.isfinite(losses)
-        if not finite.all():
-            bad = int(np.argmin(finite))
-            self._rewind(before, bad)
+        if not finite.all() or not self._finite_params():
+            self._rewind(before, steps if finite.all() else int(np.argmin(finite)))
             raise nonfinite_error(self, self.steps_done)
         self.steps_done += steps
         self.objective.append(-losses)
         return -losses
+
+    def _finite_params(self) -> bool:
+        """Whether all parameters are finite; the loss before a step says nothing about the gradient that was taken."""
+        params = self.optimization.params()
+        return all(np.isfinite(self.model.backend.to_numpy(v)).all() for v in params.values())
 
     def _rewind(self, before: Any, bad: int) -> None:
         """Back to the last good state: the step before the first loss that is not finite."""
@@ -285,10 +289,8 @@ class SVIRun:
             self.optimization.rewind(before)
             if good:
                 losses = self.optimization.run(good, self.rows(self.steps_done, good))
-            params = self.optimization.params()
-            to_numpy = self.model.backend.to_numpy
             # The loss may have been finite while its gradient was not: then one step further back.
-            if good == 0 or all(np.isfinite(to_numpy(v)).all() for v in params.values()):
+            if good == 0 or self._finite_params():
                 break
             good -= 1
         if good:
