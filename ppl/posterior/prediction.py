@@ -15,6 +15,7 @@ from ppl.program.values import walk
 from ppl.transforms.bind import bind, changed_inputs, plate_inputs
 from ppl.transforms.density import Continued
 from ppl.transforms.extend import Extension, extend, moved
+from ppl.transforms.missing import forget
 
 from .conversion import build_dataset, site_entries
 from .evaluation import CHUNK_BYTES, compiled, refuse_factors, simulated
@@ -163,6 +164,7 @@ def make_plan(fit: Posterior, inputs: Mapping[str, Any], source: Source, same_ro
         # Rows of what has other rows, such as a plate over the values of a process.
         fresh |= more
         what = moved(old, changed, fresh)
+    new = forget(new, set(what.sites))
     for param in new.params.values():
         if any(p.name in fresh for p in param.plates):
             raise PlateError(
