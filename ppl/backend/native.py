@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -50,19 +50,6 @@ from .text_layout import laid_out
 BACKENDS = ("numpyro", "pyro")
 
 
-@dataclass(frozen=True)
-class Dialect:
-    """What differs between the two libraries in a native model, beyond the array library."""
-
-    name: str
-    constraints: str
-    event_dim: bool
-
-
-DIALECTS = {
-    "pyro": Dialect("pyro", "dist.constraints", True),
-    "numpyro": Dialect("numpyro", "dist.constraints", False),
-}
 # A sample statement longer than this gets its parameters named; a parameter shorter than that stays where it is.
 LONGEST_LINE = 110
 LONGEST_PARAMETER = 20
@@ -112,7 +99,6 @@ class NativeEmitter:
     def __init__(self, program: Program, backend: Library, stored: Stored | None = None) -> None:
         self.program = program
         self.stored = stored
-        self.dialect = DIALECTS[backend]
         self.backend: Library = backend
         self.positions = native_positions(program)
         self.spelling = TORCH if backend == "pyro" else NATIVE_JAX
@@ -267,7 +253,7 @@ class NativeEmitter:
                     full = self.lowering.shape_text(Layout(False, frame, 0), body.shape)
                     aligned = self.lowering.aligned(piece, Layout(False, frame, body.ndim))
                     text = f"{self.spelling.module}.broadcast_to({text if piece.number else aligned.text}, {full})"
-                event = f", event_dim={body.ndim}" if self.dialect.event_dim else ""
+                event = f", event_dim={body.ndim}" if self.backend == "pyro" else ""
                 return [f"{variable} = {library}.deterministic({self._site_name(name)}, {text}{event})"]
             case Factor():
                 piece = self.lowering.piece(body)
@@ -341,7 +327,7 @@ class NativeEmitter:
 
     def _constraint(self, support: Support) -> str:
         name = constraint_name(self.backend, support.kind)
-        text = f"{self.dialect.constraints}.{name}"
+        text = f"dist.constraints.{name}"
         if support.bounds:
             text += f"({', '.join(self.lowering.piece(b).text for b in support.bounds)})"
         return text
