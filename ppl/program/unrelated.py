@@ -50,21 +50,3 @@ def axis_plates(value: Value, depth: int = DEPTH) -> dict[int, Plate]:
     if depth and value.op in OPS and OPS[value.op].kind == "elementwise":
         return {axis: p for a in value.args for axis, p in axis_plates(a, depth - 1).items()}
     return {}
-
-
-def mask_remedy(mask: Value, event_rank: int) -> str:
-    """What to do about a mask that does not fit."""
-    if mask.dtype != "bool":
-        return "Compare: mask != 0 gives booleans."
-    plate = next((p for p in OPEN_PLATES.get() or () if mask.shape[:1] == (p.size,)), None)
-    if plate is not None:
-        return (
-            f"Inside plate {plate.name!r} there is one element: map the mask along with the data, "
-            f"with ppl.plate({plate.name!r}, (x, mask)) as (row, known)."
-        )
-    other = axis_plates(mask).get(-mask.ndim)
-    if other is not None:
-        return f"It varies over plate {other.name!r}, which is not open here: open it around this one, or inside."
-    if event_rank:
-        return "A joint draw is left out as a whole; what is missing of its data is NaN there, see Program.observe."
-    return "A mask has a value for each independent element of one draw, plates aside."
