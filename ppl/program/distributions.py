@@ -20,8 +20,7 @@ from ppl.errors import ModelError, ShapeError, SupportError, UnknownNameError, n
 
 from .ops import apply, element, in_scope, to_float
 from .supports import Support
-from .unrelated import axis_plates, refuse_unrelated
-from .values import OPEN_PLATES, DType, Plate, Shape, Value, lift
+from .values import DType, Plate, Shape, Value, lift
 from .vocabulary import broadcast
 
 FAMILIES: dict[str, type[Distribution]] = {}
@@ -96,8 +95,6 @@ class Distribution(ABC):
         self._nested = nested or {}
         self.mask_value = None
         self.expanded = False
-        numbers = [v for n, v in self.params.items() if n in self.parameters and not self.parameter_rank(n)]
-        refuse_unrelated(self.family, numbers)
         self._check_parameters()
         self._settle()
 
@@ -330,9 +327,8 @@ class Distribution(ABC):
             raise ShapeError(
                 f"{self.family}.mask needs booleans that broadcast to {shape}.",
                 declared_at=user_location(),
-                expected=f"bool{list(shape)}" + (f", one for each draw of {self!r}" if self.event_rank else ""),
+                expected=f"bool{list(shape)}",
                 got=repr(value),
-                remedy=_mask_remedy(value, self.event_rank),
             )
         out = copy.copy(self)
         out.mask_value = value if self.mask_value is None else apply("logical_and", self.mask_value, value)
@@ -445,24 +441,6 @@ class Distribution(ABC):
 
 def _filled(value: Value, shape: Shape) -> Value:
     return value if value.shape == shape else apply("broadcast_to", value, shape=shape)
-
-
-def _mask_remedy(mask: Value, event_rank: int) -> str:
-    """What to do about a mask that does not fit."""
-    if mask.dtype != "bool":
-        return "Compare: mask != 0 gives booleans."
-    plate = next((p for p in OPEN_PLATES.get() or () if mask.shape[:1] == (p.size,)), None)
-    if plate is not None:
-        return (
-            f"Inside plate {plate.name!r} there is one element: map the mask along with the data, "
-            f"with ppl.plate({plate.name!r}, (x, mask)) as (row, known)."
-        )
-    other = axis_plates(mask).get(-mask.ndim)
-    if other is not None:
-        return f"It varies over plate {other.name!r}, which is not open here: open it around this one, or inside."
-    if event_rank:
-        return "A joint draw is left out as a whole; what is missing of its data is NaN there, see Program.observe."
-    return "A mask has a value for each independent element of one draw, plates aside."
 
 
 def _expands(shape: Shape, to: Shape) -> bool:

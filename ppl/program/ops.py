@@ -9,7 +9,6 @@ from typing import Any
 
 from ppl.errors import ShapeError, UnknownNameError, nearest, user_location
 
-from .unrelated import refuse_unrelated
 from .values import OPEN_PLATES, Lane, Plate, Value, lift
 from .vocabulary import OPS
 
@@ -54,8 +53,6 @@ def apply(name: str, /, *args: Any, **attrs: Any) -> Value:
     if op is None:
         raise UnknownNameError(f"there is no operation {name!r}.", remedy=nearest(name, OPS))
     values = tuple(in_scope(lift(a)) for a in args)
-    if op.kind == "elementwise":
-        refuse_unrelated(name, values)
     if op.operands == "float" or (op.operands == "promote" and "float" in {v.dtype for v in values}):
         values = tuple(to_float(v) for v in values)
     elif op.operands == "branches" and "float" in {v.dtype for v in values[1:]}:
