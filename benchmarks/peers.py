@@ -186,7 +186,7 @@ def numpyro_nuts(
         state, (leapfrogs, energies) = run(state, data)
         return Ran(int(leapfrogs.sum()), np.asarray(energies).reshape(draws, -1).mean(1))
 
-    return Program(block, lambda: run.lower(state, data).compile().as_text())
+    return Program(block, lambda: run.lower(state, data).compile().as_text() or "")
 
 
 # --- torch -------------------------------------------------------------------------------------------------------

@@ -83,7 +83,9 @@ def lane_positions(roots: Iterable[Value], outside: int) -> dict[str, int]:
     meets: dict[str, set[str]] = {}
     axes: dict[str, Axis] = {}
     for node in walk(list(roots)):
-        lanes = [p.name for p in node.plates if isinstance(p, (Lane, Axis))]
+        # A chain sums out lanes that only some of its operands have; the others must not stand in their place.
+        meeting = node.args if node.op == "chain" else (node,)
+        lanes = [p.name for value in meeting for p in value.plates if isinstance(p, (Lane, Axis))]
         axes.update((p.name, p) for p in node.plates if isinstance(p, Axis))
         for name in lanes:
             meets.setdefault(name, set()).update(lanes)

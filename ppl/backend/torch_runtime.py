@@ -227,32 +227,34 @@ def chain(
         first = first.flip(-2) if starts else first
         pair = pair.flip(-3) if moving else pair
     first = first[..., 0, :] if starts else first
-    # What cannot happen has a large negative weight here: logsumexp of nothing but -inf has no gradient in torch.
+    # What cannot happen has a large negative weight: logsumexp of nothing but -inf has no gradient in torch. The
+    # largest weights are kept apart: added up in the others, the rounding of long sequences would spoil float32.
     lowest = torch.finfo(own.dtype).min / 8.0
     alpha = (first + own[..., 0, :]).clamp(min=lowest)
     steps, values = own.shape[-2] - 1, own.shape[-1]
     pair = pair[..., 1:, :, :] if moving else pair.unsqueeze(-3)
     batch = torch.broadcast_shapes(alpha.shape[:-1], own.shape[:-2], pair.shape[:-3])
-    product = pair + own[..., 1:, :].unsqueeze(-1)
+    kept = torch.zeros((), dtype=own.dtype, device=own.device)
     if steps * values**3 * max(1, math.prod(batch)) > 2 * _LARGEST_TREE:
-        for matrix in product.unbind(-3):
-            alpha = torch.logsumexp((matrix + alpha.unsqueeze(-2)).clamp(min=lowest), -1)
-        return _sum_of_paths(alpha, lowest)
-    product = product.clamp(min=lowest)
-    while product.shape[-3] > 1:
-        odd = product[..., -1:, :, :] if product.shape[-3] % 2 else None
-        even = product.shape[-3] - product.shape[-3] % 2
-        earlier, later = product[..., 0:even:2, :, :], product[..., 1:even:2, :, :]
-        product = torch.logsumexp(later.unsqueeze(-1) + earlier.unsqueeze(-3), -2).clamp(min=lowest)
-        product = product if odd is None else torch.cat([product, odd], -3)
-    if product.shape[-3]:
-        alpha = torch.logsumexp(product[..., 0, :, :] + alpha.unsqueeze(-2), -1)
-    return _sum_of_paths(alpha, lowest).expand(batch)
-
-
-def _sum_of_paths(alpha: Tensor, lowest: float) -> Tensor:
-    total = torch.logsumexp(alpha, -1)
-    return torch.where(total > lowest / 2.0, total, -torch.inf)
+        for t in range(steps):
+            onward = (pair[..., t if moving else 0, :, :] + alpha.unsqueeze(-2)).clamp(min=lowest)
+            alpha = (torch.logsumexp(onward, -1) + own[..., t + 1, :]).clamp(min=lowest)
+            top = alpha.detach().amax(-1, keepdim=True)
+            alpha, kept = alpha - top, kept + top[..., 0]
+    else:
+        product = (pair + own[..., 1:, :].unsqueeze(-1)).clamp(min=lowest)
+        while product.shape[-3] > 1:
+            odd = product[..., -1:, :, :] if product.shape[-3] % 2 else None
+            even = product.shape[-3] - product.shape[-3] % 2
+            earlier, later = product[..., 0:even:2, :, :], product[..., 1:even:2, :, :]
+            product = torch.logsumexp(later.unsqueeze(-1) + earlier.unsqueeze(-3), -2).clamp(min=lowest)
+            top = product.detach().amax((-2, -1), keepdim=True)
+            kept = kept + top.sum((-3, -2, -1))
+            product = product - top if odd is None else torch.cat([product - top, odd], -3)
+        if product.shape[-3]:
+            alpha = torch.logsumexp(product[..., 0, :, :] + alpha.unsqueeze(-2), -1)
+    total = torch.logsumexp(alpha, -1) + kept
+    return torch.where(total > lowest / 2.0, total, -torch.inf).expand(batch)
 
 
 def _flat(x: Tensor, times: int, sites: int) -> Tensor:
@@ -324,8 +326,9 @@ def _dirichlet(concentration: Tensor, key: torch.Generator) -> Tensor:
 
 
 def sample_poisson(key: torch.Generator, rate: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Poisson draws."""
-    return torch.poisson(_full(rate.detach(), shape), generator=key).long()
+    """Poisson draws; zeros where the rate is none, for which torch would raise without saying whose it is."""
+    rate = rate.detach().nan_to_num(nan=0.0, posinf=0.0).clamp(min=0.0)
+    return torch.poisson(_full(rate, shape), generator=key).long()
 
 
 def sample_binomial(key: torch.Generator, total_count: Tensor, probs: Tensor, shape: tuple[int, ...]) -> Tensor:

@@ -15,6 +15,7 @@ from ppl.program.values import walk
 from ppl.transforms.bind import bind, changed_inputs, plate_inputs
 from ppl.transforms.density import Continued
 from ppl.transforms.extend import Extension, extend, moved
+from ppl.transforms.missing import forget
 
 from .conversion import build_dataset, site_entries
 from .evaluation import CHUNK_BYTES, compiled, refuse_factors, simulated
@@ -94,11 +95,13 @@ def predict(
         local = simulated(own, given, fit.params, total, seed_guide, set(plan.local), chunk_bytes)
     same = plan.program is fit.program
     target = fit.compiled if same else compiled(plan.program, fit.backend, fit.precision, fit.seed)
-    result = simulated(target, values | local, fit.params, total, seed_model, None, chunk_bytes, steps) | local
+    try:
+        result = simulated(target, values | local, fit.params, total, seed_model, None, chunk_bytes, steps) | local
+    except NonFiniteError as error:
+        if error.site in plan.extended:
+            raise _not_extended(fit, str(error.site)) from error
+        raise
     result = {name: array for name, array in result.items() if name not in plan.hidden}
-    for name in plan.extended:
-        if not np.isfinite(result[name]).all():
-            raise _not_extended(fit, name)
     ordered = {s.name: result[s.name] for s in plan.program.statements if s.name in result}
     arrays = {n: a.reshape(fit.chains, fit.count, *a.shape[1:]) for n, a in ordered.items()}
     attrs = {
@@ -161,6 +164,7 @@ def make_plan(fit: Posterior, inputs: Mapping[str, Any], source: Source, same_ro
         # Rows of what has other rows, such as a plate over the values of a process.
         fresh |= more
         what = moved(old, changed, fresh)
+    new = forget(new, set(what.sites))
     for param in new.params.values():
         if any(p.name in fresh for p in param.plates):
             raise PlateError(

@@ -61,9 +61,8 @@ def robust(y):
         shift = ppl.sample("shift", dist.Normal(0.0, 1.0))
         near = dist.Normal(mean, scale).element_log_prob(row - shift)
         far = dist.Cauchy(0.0, 2.0).element_log_prob(row)
-        ppl.factor(
-            "likelihood", ops.logaddexp(ops.logsumexp(near), far) + dist.Laplace(1.0, scale[0]).element_log_prob(shift)
-        )
+        pull = dist.Laplace(1.0, scale[0]).element_log_prob(shift)
+        ppl.factor("likelihood", ops.logaddexp(ops.logsumexp(near), far) + pull)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

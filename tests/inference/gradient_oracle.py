@@ -198,7 +198,10 @@ def value_and_gradient(run: SVIRun, noise: Mapping[str, Any], rows: Mapping[str,
 # --- graphs ---------------------------------------------------------------------------------------------------------
 
 
-def _pair(model: Callable[[], None], guide: Callable[[], None]) -> dict[str, Callable[[int], ppl.Program]]:
+Maker = Callable[[int], ppl.Program]
+
+
+def _pair(model: Callable[[], None], guide: Callable[[], None]) -> tuple[Maker, Maker]:
     @ppl.model
     def outer_model(copies: int):
         with around(copies):
@@ -209,7 +212,7 @@ def _pair(model: Callable[[], None], guide: Callable[[], None]) -> dict[str, Cal
         with around(copies):
             guide()
 
-    return {"model": lambda n: outer_model(n), "guide": lambda n: outer_guide(n)}
+    return outer_model, outer_guide
 
 
 def bernoulli_chain() -> Graph:
@@ -228,7 +231,7 @@ def bernoulli_chain() -> Graph:
 
     bits = np.arange(2)
     return Graph(
-        **_pair(model, guide),
+        *_pair(model, guide),
         params={"t": 0.3, "p": 0.2, "q": -0.5, "r": 0.9},
         data={"x": 0.7},
         discrete={"b": bits, "c": bits},
@@ -253,7 +256,7 @@ def mixed() -> Graph:
 
     bits = np.arange(2)
     return Graph(
-        **_pair(model, guide),
+        *_pair(model, guide),
         params={"t": 0.4, "p": -0.3, "m": 0.2, "s": -0.4},
         data={"x": 1.1},
         discrete={"b": bits, "c": bits},
@@ -277,7 +280,7 @@ def gaussians() -> Graph:
         ppl.sample("y", dist.Normal(n * z - 0.1, ops.exp(s - 0.2)))
 
     return Graph(
-        **_pair(model, guide),
+        *_pair(model, guide),
         params={"t": 0.4, "m": 0.2, "s": -0.5, "n": 0.3},
         data={"x": 1.1},
         discrete={},
@@ -303,7 +306,7 @@ def global_and_local() -> Graph:
 
     bits = np.arange(2)
     return Graph(
-        **_pair(model, guide),
+        *_pair(model, guide),
         params={"p": 0.2, "q": -0.5, "r": 0.9},
         data={"x": np.array([0.2, 1.3])},
         discrete={"g": bits, "z": bits},
@@ -327,7 +330,7 @@ def local() -> Graph:
 
     bits = np.arange(2)
     return Graph(
-        **_pair(model, guide),
+        *_pair(model, guide),
         params={"p": 0.2, "q": -0.5},
         data={"x": np.array([0.2, 1.3])},
         discrete={"z": bits, "y": bits},
@@ -349,7 +352,7 @@ def pooled() -> Graph:
             ppl.sample("z", dist.Bernoulli(logits=p + q * i))
 
     return Graph(
-        **_pair(model, guide),
+        *_pair(model, guide),
         params={"p": 0.2, "q": 0.5},
         data={"x": 1.4},
         discrete={"z": np.arange(2)},
@@ -372,7 +375,7 @@ def entered_again() -> Graph:
             ppl.sample("z", dist.Bernoulli(logits=p + q * i))
 
     return Graph(
-        **_pair(model, guide),
+        *_pair(model, guide),
         params={"p": 0.2, "q": 0.5},
         data={"x": np.array([0.1, 1.2, 1.9])},
         discrete={"z": np.arange(2)},
@@ -393,7 +396,7 @@ def categories() -> Graph:
         ppl.sample("b", dist.Bernoulli(logits=ops.stack([r, -r]) + 0.3 * c))
 
     return Graph(
-        **_pair(model, guide),
+        *_pair(model, guide),
         params={"p": 0.2, "q": -0.6, "r": 0.4},
         data={"x": 0.9},
         discrete={"c": np.arange(3), "b": np.arange(2)},
@@ -420,7 +423,7 @@ def steps() -> Graph:
         ppl.scan("time", step, init=0, length=3)
 
     return Graph(
-        **_pair(model, guide),
+        *_pair(model, guide),
         params={"p": 0.2, "q": 0.7},
         data={"x": np.array([0.1, 0.9, 0.4])},
         discrete={"z": np.arange(2)},

@@ -43,6 +43,12 @@ def sticks(x: np.ndarray, concentration: float) -> np.ndarray:
     return (st.beta(1.0, concentration).logpdf(shares) - np.log(before)).sum(-1)
 
 
+def buffet(x: np.ndarray, concentration: float) -> np.ndarray:
+    """Log density of probabilities by the beta densities of the shares of those before."""
+    before = np.concatenate([np.ones((*x.shape[:-1], 1)), x[..., :-1]], -1)
+    return (st.beta(concentration, 1.0).logpdf(x / before) - np.log(before)).sum(-1)
+
+
 VECTORS: dict[str, Case] = {
     "MultivariateStudentT": Case(
         dist.MultivariateStudentT(12.0, LOC, scale_tril=TRIL),
@@ -98,6 +104,10 @@ VECTORS: dict[str, Case] = {
         dist.MatrixNormal(np.stack([MEANS, -MEANS]), np.stack([ROWS, np.eye(2)]), TRIL), lacks=("pyro",)
     ),
     "DirichletMultinomial.batch": Case(dist.DirichletMultinomial([[0.7, 1.0, 2.5], [3.0, 1.0, 1.0]], 7)),
+    "IndianBuffetWeights": Case(
+        dist.IndianBuffetWeights(1.7, size=4), lacks=BOTH, log_density=lambda x: buffet(x, 1.7)
+    ),
+    "IndianBuffetWeights.batch": Case(dist.IndianBuffetWeights([0.5, 1.7], size=4), lacks=BOTH),
     "StickBreakingWeights": Case(
         dist.StickBreakingWeights(1.7, size=4), lacks=BOTH, log_density=lambda x: sticks(x, 1.7)
     ),

@@ -34,6 +34,10 @@ def rbf(a: np.ndarray, b: np.ndarray, lengthscale: float = 1.0) -> np.ndarray:
 Kernel = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
+# Its annotations know numbers only.
+normal: Any = st.multivariate_normal
+
+
 def kriging(
     kernel: Kernel, old: np.ndarray, new: np.ndarray, value: np.ndarray, extra: float, means: Any = (0.0, 0.0)
 ) -> Any:
@@ -41,8 +45,7 @@ def kriging(
     inverse = np.linalg.inv(kernel(old, old) + extra * np.eye(len(old)))
     cross = kernel(new, old)
     loc = means[1] + cross @ inverse @ (value - means[0])
-    make: Any = st.multivariate_normal
-    return make(loc, kernel(new, new) + extra * np.eye(len(new)) - cross @ inverse @ cross.T)
+    return normal(loc, kernel(new, new) + extra * np.eye(len(new)) - cross @ inverse @ cross.T)
 
 
 def fitted(program: ppl.Program, backend: str = "pyro", **draws: np.ndarray) -> Posterior:
@@ -174,6 +177,78 @@ def test_observed_values_of_a_process_condition_it(backend: str) -> None:
         law = kriging(lambda a, b, s=size[i]: s * rbf(a, b), X, NEW, y, 0.3, (0.7, 0.7))
         assert found[i] == pytest.approx(law.logpdf(ahead[i]), rel=1e-8)
     assert fit.predict(X=NEW).sizes == {"chain": 1, "draw": DRAWS, "y_dim_0": 4}
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_missing_values_of_a_process_say_nothing_about_others(backend: str) -> None:
+    """Left out of the density, they are left out of what predictions are conditional on."""
+    y, size = NUMBERS.normal(size=6), np.linspace(0.5, 2.0, DRAWS)
+    gaps = y.copy()
+    gaps[[1, 4]] = np.nan
+    fit = fitted(marginal(X).observe(y=gaps), backend, size=size)
+    there = np.isfinite(gaps)
+    model = ppl.compile(fit.program, backend, precision="float64")
+    plan = make_plan(fit, {"X": NEW}, "auto", False)
+    ahead = NUMBERS.normal(size=(DRAWS, 4))
+    found, seen = density(fit, plan, {"y": ahead}, "y"), model.log_density({"size": size}, by_site=True)["y"]
+    for i in range(DRAWS):
+        kernel = functools.partial(scaled, size=size[i])
+        law = kriging(kernel, X[there], NEW, y[there], 0.3, (0.7, 0.7))
+        assert found[i] == pytest.approx(law.logpdf(ahead[i]), rel=1e-8)
+        exact = normal(np.full(4, 0.7), kernel(X[there], X[there]) + 0.3 * np.eye(4))
+        assert float(seen[i]) == pytest.approx(exact.logpdf(y[there]), rel=1e-8)
+
+
+def scaled(a: np.ndarray, b: np.ndarray, size: float) -> np.ndarray:
+    return size * rbf(a, b)
+
+
+@ppl.model
+def curves(times):
+    """Several curves of one kernel, and something that is read off them."""
+    with ppl.plate("curves", size=3):
+        y = ppl.sample("y", GP(k.RBF(), times, noise=0.1).expand([2]))
+        ppl.sample("first", dist.Normal(y[0, 0], 1.0))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_imputed_values_of_a_process_condition_it_as_they_were_drawn(backend: str) -> None:
+    y = NUMBERS.normal(size=(3, 2, 5))
+    gaps = y.copy()
+    gaps[0, 1, 2] = gaps[2, 0, 0] = np.nan
+    free = NUMBERS.normal(size=(DRAWS, 2))
+    program = curves(T).observe(y=gaps, first=np.zeros(3))
+    fit = fitted(program, backend, **{"y.missing": free})
+    plan = make_plan(fit, {"times": LATER}, "auto", False)
+    ahead = NUMBERS.normal(size=(DRAWS, 3, 2, 3))
+    found = density(fit, plan, {"y": ahead}, "y")
+    for i in range(DRAWS):
+        whole = y.copy()
+        whole[0, 1, 2], whole[2, 0, 0] = free[i]
+        for j in range(3):
+            laws = [kriging(rbf, T, LATER, whole[j, m], 0.1) for m in range(2)]
+            assert found[i, j] == pytest.approx(sum(law.logpdf(ahead[i, j, m]) for m, law in enumerate(laws)), rel=1e-8)
+    assert set(fit.predict(times=LATER).data_vars) == {"y", "first"}
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_curves_with_gaps_of_their_own(backend: str) -> None:
+    @ppl.model
+    def marginal_curves(times):
+        with ppl.plate("curves", size=3):
+            ppl.sample("y", GP(k.RBF(), times, noise=0.1).expand([2]))
+
+    y = NUMBERS.normal(size=(3, 2, 5))
+    y[0, 1, 2] = y[2, 0, 0] = y[2, 1, 4] = np.nan
+    fit = fitted(marginal_curves(T).observe(y=y), backend)
+    plan = make_plan(fit, {"times": LATER}, "auto", False)
+    ahead = NUMBERS.normal(size=(1, 3, 2, 3))
+    found = density(fit, plan, {"y": ahead}, "y")
+    for j in range(3):
+        there = np.isfinite(y[j])
+        laws = [kriging(rbf, T[there[m]], LATER, y[j, m][there[m]], 0.1) for m in range(2)]
+        total = sum(law.logpdf(ahead[0, j, m]) for m, law in enumerate(laws))
+        assert float(found[0, j]) == pytest.approx(total, rel=1e-8)
 
 
 # --- batches, and inputs that are computed ----------------------------------------------------------------------------

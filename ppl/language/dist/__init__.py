@@ -94,6 +94,7 @@ from .skewed import SoftAsymmetricLaplace as SoftAsymmetricLaplace
 from .skewed import SoftLaplace as SoftLaplace
 from .structured import CAR as CAR
 from .structured import GaussianRandomWalk as GaussianRandomWalk
+from .structured import IndianBuffetWeights as IndianBuffetWeights
 from .structured import MatrixNormal as MatrixNormal
 from .structured import StickBreakingWeights as StickBreakingWeights
 from .structured import ZeroSumNormal as ZeroSumNormal
@@ -107,6 +108,7 @@ from .unit import ContinuousBernoulli as ContinuousBernoulli
 from .unit import Kumaraswamy as Kumaraswamy
 from .unit import LogitNormal as LogitNormal
 from .vector_bijections import CorrMatrix as CorrMatrix
+from .vector_bijections import FallingProducts as FallingProducts
 from .vector_bijections import PositiveOrdered as PositiveOrdered
 from .vector_bijections import UnitVector as UnitVector
 from .vector_bijections import ZeroSum as ZeroSum
@@ -148,6 +150,7 @@ __all__ = [
     "Distribution",
     "Exp",
     "Exponential",
+    "FallingProducts",
     "FisherSnedecor",
     "Flow",
     "Folded",
@@ -164,6 +167,7 @@ __all__ = [
     "HalfStudentT",
     "Hurdle",
     "Identity",
+    "IndianBuffetWeights",
     "Interval",
     "IntervalCensored",
     "Inverse",

@@ -12,8 +12,8 @@ import numpy as np
 from ppl.errors import ModelError, ShapeError, SupportError, user_location
 from ppl.language.plates import plate
 from ppl.program.distributions import Distribution, NoiseSource
-from ppl.program.ops import apply, in_scope
-from ppl.program.supports import Support, nonnegative, real, real_vector
+from ppl.program.ops import apply, in_scope, to_float
+from ppl.program.supports import Support, boolean, nonnegative, real, real_vector
 from ppl.program.values import Shape, Value, is_constant, lift
 
 from . import algebra as al
@@ -79,9 +79,18 @@ class Process(Distribution):
         """The rows of inputs."""
         return (self.prior.params["X"],)
 
-    def extend(self, value: Value, new: Distribution) -> Distribution | None:
+    def extend(self, value: Value, new: Distribution, known: Value | None = None) -> Distribution | None:
         """The values at new rows given those at the rows of this process, jointly normal."""
-        return ConditionalGaussianProcess(new, self, value) if isinstance(new, Process) else None
+        return ConditionalGaussianProcess(new, self, value, known) if isinstance(new, Process) else None
+
+    @property
+    def has_marginal(self) -> bool:
+        """Some of the values are a process as well."""
+        return True
+
+    def marginal_log_prob(self, value: Value, known: Value) -> Value:
+        """Log density in nats of the known values of a draw, a scalar."""
+        return self.spelled().marginal_log_prob(value, known)
 
     def facts(self) -> dict[str, Value]:
         """The kernel's parameters, the noise, and the covariance matrix."""
@@ -257,13 +266,15 @@ class ConditionalGaussianProcess(Process):
         process: the process at the rows that are drawn.
         given: the process at the other rows, of one kernel with it.
         value: the values there, shape (m,); for repetitions, these in front.
+        known: which of them are known, of the shape of `value` or (m,); None if all are.
 
     Reference: Rasmussen and Williams (2006), Gaussian Processes for Machine Learning, equation 2.19.
     """
 
-    parameters: ClassVar[dict[str, Support]] = {"value": real}
+    parameters: ClassVar[dict[str, Support]] = {"value": real, "known": boolean}
+    positional = 1
 
-    def __init__(self, process: Any, given: Any, value: Any) -> None:
+    def __init__(self, process: Any, given: Any, value: Any, known: Any = None) -> None:
         if not isinstance(process, Process) or not isinstance(given, Process):
             raise ModelError(
                 "ConditionalGaussianProcess takes two processes.",
@@ -271,7 +282,7 @@ class ConditionalGaussianProcess(Process):
                 expected="GaussianProcess(kernel, X).condition(other_X, value)",
                 got=repr(process if not isinstance(process, Process) else given),
             )
-        super().__init__({"value": value}, nested={"process": process, "given": given})
+        super().__init__({"value": value, "known": known}, nested={"process": process, "given": given})
 
     @property
     def process(self) -> Process:
@@ -298,14 +309,15 @@ class ConditionalGaussianProcess(Process):
 
     def core_shape(self) -> Shape:
         """One entry for each row that is drawn."""
-        value, count = self.params["value"], self.given.core_shape()
-        if value.shape[-1:] != count:
-            raise ShapeError(
-                "a process is given one value for each row.",
-                declared_at=user_location(),
-                expected=f"{count[0]} values, with repetitions in front of them",
-                got=repr(value),
-            )
+        count = self.given.core_shape()
+        for value in self.params.values():
+            if value.shape[-1:] != count:
+                raise ShapeError(
+                    "a process is given one value for each row.",
+                    declared_at=user_location(),
+                    expected=f"{count[0]} values, with repetitions in front of them",
+                    got=repr(value),
+                )
         here, there = (columns(p.prior.params["X"]) for p in (self.process, self.given))
         if here != there:
             raise ShapeError(
@@ -323,22 +335,37 @@ class ConditionalGaussianProcess(Process):
 
     def moments(self) -> tuple[Value, Value]:
         """The mean, moved by what the given values differ from theirs; the covariance, less what they say."""
-        factor = apply("cholesky", self.given.covariance)
+        factor = self._factor()
         weights = self._weights(factor, self.process)
-        standard = al.solve_lower(factor, lift(sub(self.params["value"], self.given.element_mean())))
+        standard = al.solve_lower(factor, lift(self._kept(sub(self.params["value"], self.given.element_mean()))))
         own, covariance = self.process.moments()
-        return lift(add(own, apply("matmul", standard, weights))), _named(covariance - weights.T @ weights)
+        turned = al.swap_last(weights)
+        return lift(add(own, al.matvec(turned, standard))), _named(covariance - apply("matmul", turned, weights))
+
+    def _kept(self, x: Number, axes: tuple[None, ...] = ()) -> Number:
+        """Zero where a value is not known; the rows of what is given, and then some axes."""
+        known = self.params.get("known")
+        return x if known is None else mul(x, to_float(known)[(..., slice(None), *axes)])
+
+    def _factor(self) -> Value:
+        """The factor L of the covariance of what is given; rows without a value are independent of all others."""
+        covariance, known = self.given.covariance, self.params.get("known")
+        if known is not None:
+            across = mul(self._kept(covariance, (None,)), to_float(known)[..., None, :])
+            covariance = lift(across) + apply("diag_embed", 1.0 - to_float(known))
+        return apply("cholesky", covariance)
 
     def _weights(self, factor: Value, process: Process) -> Value:
-        """For the factor L of the covariance of what is given, L^-1 times its covariances with a process."""
-        return apply("solve_triangular", factor, self.given.between(process), lower=True)
+        """L^-1 times the covariances of what is given with a process."""
+        cross = lift(self._kept(self.given.between(process), (None,)))
+        return apply("solve_triangular", factor, cross, lower=True)
 
     def between(self, other: Process) -> Value:
         """Covariances with the same function, given the same values, at the rows of another process."""
         there = other.process if isinstance(other, ConditionalGaussianProcess) else other
-        factor = apply("cholesky", self.given.covariance)
-        here = self._weights(factor, self.process)
-        return self.process.between(there) - here.T @ self._weights(factor, there)
+        factor = self._factor()
+        here = al.swap_last(self._weights(factor, self.process))
+        return self.process.between(there) - apply("matmul", here, self._weights(factor, there))
 
     def element_mean(self) -> Value:
         """The mean, moved by what the given values differ from theirs."""
@@ -346,8 +373,8 @@ class ConditionalGaussianProcess(Process):
 
     def element_variance(self) -> Value:
         """Diagonal of the covariance."""
-        weights = self._weights(apply("cholesky", self.given.covariance), self.process)
-        return lift(sub(self.process.element_variance(), al.sum_last(lift(al.square(weights.T)))))
+        weights = al.swap_last(self._weights(self._factor(), self.process))
+        return lift(sub(self.process.element_variance(), al.sum_last(lift(al.square(weights)))))
 
     def facts(self) -> dict[str, Value]:
         """Those of the process, and the covariance of what is given."""
