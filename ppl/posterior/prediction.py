@@ -82,7 +82,7 @@ def predict(
     values = {own: fit.draws[name].reshape(total, *fit.draws[name].shape[2:]) for own, name in sources.items()}
     steps: Continued | None = None
     if plan.growth is not None:
-        old_steps, steps = continued(fit, plan.program, plan.growth, total)
+        old_steps, steps = continued(fit, plan.program, plan.growth, plan.fresh, total)
         values |= old_steps
     drawn = set(plan.program.sites) - set(values)
     if factors != "ignore":
@@ -158,7 +158,9 @@ def make_plan(fit: Posterior, inputs: Mapping[str, Any], source: Source, same_ro
     # Values of which the fit had none are new as well.
     changed = changed_inputs(old, {n: new.data[n] for n in bound}) | (bound - set(old.data))
     steps = {growth.name} if growth is not None else set[str]()
-    fresh = _fresh_plates(old, new, changed, same_rows) - steps
+    # What only has further steps describes the rows of the fit.
+    grown = growth.inputs if growth is not None else frozenset[str]()
+    fresh = _fresh_plates(old, new, changed - grown, same_rows) - steps
     what = moved(old, changed, fresh)
     while not same_rows and (more := _mapping(old, what.statements) - fresh - steps):
         # Rows of what has other rows, such as a plate over the values of a process.

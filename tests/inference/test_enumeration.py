@@ -20,7 +20,7 @@ from ppl.inference import ELBO, IWELBO, NUTS, SVI, Adam, AutoDelta, AutoNormal, 
 from ppl.inference.choose import choose
 from ppl.inference.exact import draw_exact
 from ppl.transforms.density import log_density
-from ppl.transforms.exact import exact_sites, lane_of
+from ppl.transforms.exact import exact_sites, finite_values
 from tests.budget import assert_mean
 from tests.inference.cases import BACKENDS
 
@@ -152,11 +152,17 @@ def _a_mixture_inside():
     return model().observe(y=RNG.normal(size=3))
 
 
+def present(values: tuple[int, int] | None) -> tuple[int, int]:
+    assert values is not None
+    return values
+
+
 def combinations(model: ppl.Program) -> dict[str, np.ndarray]:
     """All joint values of the discrete sites, shape (combinations, plates...)."""
     sites = exact_sites(model)
     sizes = {n: int(np.prod([p.size for p in s.plates])) for n, s in sites.items()}
-    ranges = [range(lane_of(s)[0].size) for n, s in sites.items() for _ in range(sizes[n])]
+    values = {n: present(finite_values(s.dist)) for n, s in sites.items()}
+    ranges = [range(low, low + count) for n, (low, count) in values.items() for _ in range(sizes[n])]
     rows = np.array(list(itertools.product(*ranges)))
     parts = np.split(rows, np.cumsum(list(sizes.values()))[:-1], axis=1)
     return {n: part.reshape(-1, *(p.size for p in sites[n].plates)) for n, part in zip(sites, parts, strict=True)}
