@@ -21,6 +21,7 @@ from ppl.transforms.unconstrain import unconstrained_params
 from .gradient.contract import Strategy, zero
 from .gradient.resolve import Resolution, resolve
 from .gradient.surrogate import Assembly, Extra
+from .gradient.unseen import refuse_unseen
 from .gradient.verdict import Report, verdicts
 from .gradient.worlds import Contexts, Setting, World
 from .objective.checking import as_groups, particles_of
@@ -156,6 +157,7 @@ def plan_surrogate(
     Raises:
         StrategyError: the objective cannot be estimated without bias in this way.
     """
+    refuse_unseen(model, guide)
     groups = as_groups(objective)
     axes = particles_of(groups)
     resolution = resolve(model, guide, groups, strategies or {}, batch)
