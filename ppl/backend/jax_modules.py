@@ -77,7 +77,10 @@ class FlowTransform(Transform):
         function = self.directions[backward]
         if function is None:
             raise NotImplementedError("This flow cannot be run in this direction: it belongs in a guide.")
-        return function(self.weights, x, *self.context)
+        # Axes that the vectors have and the context lacks are further vectors with one context.
+        lead = [jnp.broadcast_shapes(x.shape[:-1], c.shape[:-1]) for c in self.context]
+        context = [jnp.broadcast_to(c, s + c.shape[-1:]) for s, c in zip(lead, self.context, strict=True)]
+        return function(self.weights, x, *context)
 
     def __call__(self, x: Array) -> Array:
         """The image."""

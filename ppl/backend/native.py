@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -50,19 +50,6 @@ from .text_layout import laid_out
 BACKENDS = ("numpyro", "pyro")
 
 
-@dataclass(frozen=True)
-class Dialect:
-    """What differs between the two libraries in a native model, beyond the array library."""
-
-    name: str
-    constraints: str
-    event_dim: bool
-
-
-DIALECTS = {
-    "pyro": Dialect("pyro", "dist.constraints", True),
-    "numpyro": Dialect("numpyro", "dist.constraints", False),
-}
 # A sample statement longer than this gets its parameters named; a parameter shorter than that stays where it is.
 LONGEST_LINE = 110
 LONGEST_PARAMETER = 20
@@ -112,7 +99,6 @@ class NativeEmitter:
     def __init__(self, program: Program, backend: Library, stored: Stored | None = None) -> None:
         self.program = program
         self.stored = stored
-        self.dialect = DIALECTS[backend]
         self.backend: Library = backend
         self.positions = native_positions(program)
         self.spelling = TORCH if backend == "pyro" else NATIVE_JAX
@@ -121,8 +107,11 @@ class NativeEmitter:
         self.variables = variable_names(program)
         self.network_variables = network_variables(program)
         self.held = self.network_variables | {n: self.variables[n] for n, s in program.networks.items() if s.trained}
-        # In the step of a loop, the variable that counts the steps.
+        # In the step of a loop, the variable that counts the steps, and those of values that the data's may not become.
         self.step = ""
+        self.step_variables: dict[str, str] = {}
+        # What the steps of earlier scans have computed last, by identity: it is read as a whole.
+        self.handed_on: dict[int, Value] = {}
 
     # --- the whole text --------------------------------------------------------------------------------------------
 
@@ -237,6 +226,7 @@ class NativeEmitter:
             case Sample():
                 frame = frame_of(statement.plates, self.positions)
                 obs = self._observed(statement, frame) if statement.observed else ""
+                variable = self.step_variables.get(name, variable)
                 auxiliary = ', infer={"is_auxiliary": True}' if statement.auxiliary else ""
                 call = f"{library}.sample({self._site_name(name)}, {self._distribution(body, frame)}{obs}{auxiliary})"
                 if len(call) > LONGEST_LINE:
@@ -249,7 +239,7 @@ class NativeEmitter:
                     # As indices they have to be integers.
                     piece = Piece(f"{variable}.long()", ATOM, piece.layout)
                 self.known[name] = piece
-                used = self._is_used(name)
+                used = self.is_used(name)
                 return [f"{variable} = {call}" if used else call]
             case Deterministic():
                 piece = self.lowering.piece(body)
@@ -263,7 +253,7 @@ class NativeEmitter:
                     full = self.lowering.shape_text(Layout(False, frame, 0), body.shape)
                     aligned = self.lowering.aligned(piece, Layout(False, frame, body.ndim))
                     text = f"{self.spelling.module}.broadcast_to({text if piece.number else aligned.text}, {full})"
-                event = f", event_dim={body.ndim}" if self.dialect.event_dim else ""
+                event = f", event_dim={body.ndim}" if self.backend == "pyro" else ""
                 return [f"{variable} = {library}.deterministic({self._site_name(name)}, {text}{event})"]
             case Factor():
                 piece = self.lowering.piece(body)
@@ -315,7 +305,8 @@ class NativeEmitter:
         """Whether the library draws a discrete site as real numbers: Pyro does, categories excepted."""
         return self.backend == "pyro" and site.dist.dtype != "float" and site.dist.family != "Categorical"
 
-    def _is_used(self, name: str) -> bool:
+    def is_used(self, name: str) -> bool:
+        """Whether the rest of the model reads a site."""
         read = any(name in self.program.parents(s.name) for s in self.program.statements)
         return read or isinstance(self.program.sites[name].dist, Imputed)
 
@@ -336,7 +327,7 @@ class NativeEmitter:
 
     def _constraint(self, support: Support) -> str:
         name = constraint_name(self.backend, support.kind)
-        text = f"{self.dialect.constraints}.{name}"
+        text = f"dist.constraints.{name}"
         if support.bounds:
             text += f"({', '.join(self.lowering.piece(b).text for b in support.bounds)})"
         return text

@@ -21,12 +21,13 @@ from ppl.program.statements import Network
 
 from .emit import Emitted, execute
 from .jax_arrays import draw_noise, x64
+from .jax_chunks import chunked
 from .jax_foreign import foreign_function, module_shape
 from .jax_optimization import JaxOptimization
 from .jax_runtime import leaf_name
 from .native_names import native_values, network_variables, variable_names
 from .native_networks import is_library_made
-from .protocol import Arrays, NoiseShape, NUTSResult, NUTSSettings, OptimizerSpec, Part
+from .protocol import Arrays, ChunkRound, NoiseShape, NUTSResult, NUTSSettings, OptimizerSpec, Part
 from .spelling import JAX, Spelling
 
 
@@ -198,6 +199,17 @@ class NumPyroBackend:
         return module_shape(module, shape, kind)
 
     # --- algorithms -----------------------------------------------------------------------------------------------
+
+    def chunked(
+        self,
+        rounds: Sequence[ChunkRound],
+        last: Callable[..., Any],
+        noise: Mapping[str, int],
+        size: int,
+        chunk: int,
+    ) -> Callable[..., Any]:
+        """A loss out of its parts, one chunk of particles at a time."""
+        return chunked(rounds, last, noise, size, chunk)
 
     def check_step(self, emitted: Emitted, compile: bool) -> None:
         """JAX compiles every step, recurrences as loops."""

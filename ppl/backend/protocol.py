@@ -58,6 +58,25 @@ class OptimizerSpec:
 
 
 @dataclass(frozen=True)
+class ChunkRound:
+    """One round of a loss that is computed for some particles at a time.
+
+    Attributes:
+        before: emitted function of values for all particles that the chunks read; None for none.
+        inside: emitted function of what a chunk hands out.
+        sliced: names of values of which each chunk reads its part.
+        outputs: names of what a chunk hands out.
+        places: for these names the number of the particles' axis.
+    """
+
+    before: Callable[..., Any] | None
+    inside: Callable[..., Any]
+    sliced: tuple[str, ...]
+    outputs: tuple[str, ...]
+    places: Mapping[str, int]
+
+
+@dataclass(frozen=True)
 class Part:
     """Some parameters with an optimiser of their own.
 
@@ -222,6 +241,25 @@ class Backend(Protocol):
 
     def module_shape(self, module: Any, shape: tuple[int, ...], kind: str) -> tuple[int, ...] | None:
         """The event shape that a user's own module gives for one element; None if that takes numbers to find out."""
+        ...
+
+    def chunked(
+        self,
+        rounds: Sequence[ChunkRound],
+        last: Callable[..., Any],
+        noise: Mapping[str, int],
+        size: int,
+        chunk: int,
+    ) -> Callable[..., Any]:
+        """A loss out of its parts, which holds one chunk of particles at a time, for gradients too.
+
+        Args:
+            rounds: what is computed before the loss.
+            last: emitted function of the loss.
+            noise: for random arguments that particles have of their own, the number of the particles' axis.
+            size: number of particles.
+            chunk: number of particles in a chunk; the last chunk may be smaller.
+        """
         ...
 
     def check_step(self, emitted: Emitted, compile: bool) -> None:

@@ -20,8 +20,9 @@ from ppl.program.program import Program
 
 from .emit import Emitted, execute
 from .native_names import native_owners, native_values, network_variables, variable_names
-from .protocol import Arrays, NoiseShape, NUTSResult, NUTSSettings, OptimizerSpec, Part
+from .protocol import Arrays, ChunkRound, NoiseShape, NUTSResult, NUTSSettings, OptimizerSpec, Part
 from .spelling import TORCH, Spelling
+from .torch_chunks import chunked
 from .torch_foreign import foreign_function, module_shape
 from .torch_optimization import TorchOptimization
 from .torch_steps import Noise
@@ -230,6 +231,17 @@ class PyroBackend:
         return module_shape(module, shape, kind)
 
     # --- algorithms -----------------------------------------------------------------------------------------------
+
+    def chunked(
+        self,
+        rounds: Sequence[ChunkRound],
+        last: Callable[..., Any],
+        noise: Mapping[str, int],
+        size: int,
+        chunk: int,
+    ) -> Callable[..., Any]:
+        """A loss out of its parts, one chunk of particles at a time."""
+        return chunked(rounds, last, noise, size, chunk)
 
     def check_step(self, emitted: Emitted, compile: bool) -> None:
         """Refuse to compile long recurrences: `torch.compile` unrolls loops.

@@ -81,7 +81,9 @@ class FlowTransform(Transform):
         function = self.directions[backward]
         if function is None:
             raise NotImplementedError("This flow cannot be run in this direction: it belongs in a guide.")
-        return function(self.weights, x, *self.context)
+        # Axes that the vectors have and the context lacks are further vectors with one context.
+        context = [c.expand(torch.broadcast_shapes(x.shape[:-1], c.shape[:-1]) + c.shape[-1:]) for c in self.context]
+        return function(self.weights, x, *context)
 
     def _call(self, x: Tensor) -> Tensor:
         y, volume = self._run(x, backward=False)

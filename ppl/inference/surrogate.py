@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,17 +15,18 @@ from ppl.backend.protocol import NoiseShape
 from ppl.errors import StrategyError
 from ppl.program.ops import apply
 from ppl.program.program import Program, expressions
-from ppl.program.values import Value, walk
+from ppl.program.values import Axis, Value, walk
 from ppl.transforms.density import NoiseSpec
 from ppl.transforms.unconstrain import unconstrained_params
 
+from .chunking import chunked_loss
 from .gradient.contract import Strategy, zero
 from .gradient.resolve import Resolution, resolve
 from .gradient.surrogate import Assembly, Extra
 from .gradient.unseen import refuse_unseen
 from .gradient.verdict import Report, verdicts
 from .gradient.worlds import Contexts, Setting, World
-from .objective.checking import as_groups, particles_of
+from .objective.checking import as_groups, chunks_of, particles_of
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class Plan:
         resolution: the strategy of each site.
         report: verdicts, and where plates stand.
         world: the draws of the first objective, for diagnosis.
+        chunks: the particles that are held some at a time, with their number.
     """
 
     loss: Value
@@ -46,6 +49,7 @@ class Plan:
     resolution: Resolution
     report: Report
     world: World
+    chunks: tuple[tuple[Axis, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -160,6 +164,7 @@ def plan_surrogate(
     refuse_unseen(model, guide)
     groups = as_groups(objective)
     axes = particles_of(groups)
+    chunks = chunks_of(groups, axes)
     resolution = resolve(model, guide, groups, strategies or {}, batch)
     noise: dict[str, NoiseSpec] = {}
     extras: dict[str, Extra] = {}
@@ -184,7 +189,7 @@ def plan_surrogate(
     assert total is not None and world is not None
     notes = tuple(f"{site}: {note}" for site, note in resolution.notes.items())
     report = Report(verdicts(groups, guide, resolution), tuple(blocks), notes)
-    return Plan(apply("negative", total), tuple(noise.values()), extras, resolution, report, world)
+    return Plan(apply("negative", total), tuple(noise.values()), extras, resolution, report, world, chunks)
 
 
 def _refuse_shared(model: Program, guide: Program) -> None:
@@ -213,9 +218,14 @@ def build_surrogate(
     """The loss of an objective, ready to be differentiated; as `plan_surrogate`."""
     plan = plan_surrogate(model.program, guide.program, objective, batch, strategies)
     programs = (model.program, guide.program)
-    emitter = model.emitter(programs=programs, lead=False, batch=batch, same=one_array(model.program.data))
-    emitted = emitter.emit("loss", {"loss": plan.loss}, single=True)
-    function = model.load(emitted, guide.networks)
+    same = one_array(model.program.data)
+    make = partial(model.emitter, programs=programs, lead=False, batch=batch, same=same)
+    if plan.chunks:
+        axis, chunk = plan.chunks[0]
+        emitted, function = chunked_loss(model, guide, plan.loss, axis, chunk, batch, make)
+    else:
+        emitted = make().emit("loss", {"loss": plan.loss}, single=True)
+        function = model.load(emitted, guide.networks)
     return Surrogate(emitted, function, model.noise_shapes(plan.noise, (), batch), plan)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -215,6 +214,9 @@ class SVIRun:
             self.model.precision,
             str(self.seed),
         )
+        # Here and not above: its start-up costs more than all of this file.
+        import hashlib
+
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def save(self) -> None:

@@ -15,6 +15,8 @@ from .discrete_codes import categorical_encoder as categorical_encoder
 from .discrete_codes import categorical_vae as categorical_vae
 from .discrete_codes import vq_encoder as vq_encoder
 from .discrete_codes import vq_vae as vq_vae
+from .flow_densities import flow_density as flow_density
+from .flow_densities import flow_encoder as flow_encoder
 from .gaussian_processes import gp_classification as gp_classification
 from .gaussian_processes import gp_regression as gp_regression
 from .gaussian_processes import gp_vae as gp_vae
@@ -93,6 +95,8 @@ __all__ = [
     "eight_schools_centred",
     "factor_analysis",
     "factored_mixture",
+    "flow_density",
+    "flow_encoder",
     "gaussian_mixture",
     "gp_classification",
     "gp_regression",

@@ -224,7 +224,7 @@ def parameter_weights(s: Settings, count: int, start: str) -> tuple[Weight, ...]
 
 def parameters(s: Settings, w: Weights, context: Value | None, shape: Shape) -> Value:
     """The numbers that a step needs, in a shape of event axes; axes of further elements in front."""
-    flat = w[0] if context is None else dense(context, w, s["activation"])
+    flat = dense(context, w, s["activation"]) if s["context"] and context is not None else w[0]
     return apply("reshape", flat, shape=(*flat.shape[:-1], *shape))
 
 

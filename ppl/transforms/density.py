@@ -130,6 +130,9 @@ class Resolver:
             return shift(args[0], args[1], node.attr("plate"), node.attr("reverse"), "".join(node.hint[:1]))
         # What replaces a site may vary over fewer plates than the site did (a constant set by `do`, for example).
         plates = merge_plates(args)
+        if node.op == "native":
+            # A draw for each element of its site, whatever its parameters vary over.
+            plates = (*node.plates, *(p for p in plates if p not in node.plates))
         if node.op == "element" and node.attr("plate") not in plates:
             plates = (*plates, node.attr("plate"))
         return Value(node.op, args, node.attrs, plates, node.shape, node.dtype, node.hint)

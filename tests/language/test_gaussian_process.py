@@ -15,6 +15,7 @@ import ppl
 from ppl import dist, ops
 from ppl.errors import ModelError, ShapeError, SupportError
 from ppl.language.dist import Distribution, kl_divergence
+from ppl.language.dist.entropy import entropy_of
 from tests.reference import evaluate, symbol
 
 # scikit-learn's annotations know one lengthscale only.
@@ -172,6 +173,14 @@ def test_divergences_are_those_of_normal_distributions() -> None:
     alone = kl_divergence(factored, prior)
     assert repeated is not None and alone is not None
     assert float(evaluate(repeated)) == pytest.approx(2.0 * float(evaluate(alone)))
+
+
+def test_its_entropy_is_that_of_a_normal_distribution() -> None:
+    item = GP(OURS, NEW, noise=0.1)
+    found = entropy_of(item)
+    assert found is not None
+    log_det = np.linalg.slogdet(2.0 * np.pi * np.e * moments(item)[1])[1]
+    assert float(evaluate(found)) == pytest.approx(0.5 * log_det, rel=1e-10)
 
 
 # --- in a program -----------------------------------------------------------------------------------------------------

@@ -74,6 +74,12 @@ def few_labels(each: int, others: int) -> tuple[Array, Array, Array]:
     return images[chosen], labels[chosen], images[rest]
 
 
+def nuclei() -> Array:
+    """569 tumours, mean of ten measurements of their cell nuclei, standardised, in a random order."""
+    inputs, _ = bundled(load_breast_cancer)
+    return standardised(np.random.default_rng(0).permutation(inputs[:, :10]))
+
+
 def flowers() -> Array:
     """150 irises, four standardised measurements."""
     return standardised(bundled(load_iris)[0])
@@ -284,6 +290,10 @@ def categorical_hmm() -> ppl.Program:
     return models.categorical_hmm(present).observe(symbol=letters)
 
 
+def flow_density() -> ppl.Program:
+    return models.flow_density(nuclei()).observe(x=nuclei())
+
+
 CASES: dict[str, Callable[[], ppl.Program]] = {
     function.__name__: function
     for function in (
@@ -296,6 +306,7 @@ CASES: dict[str, Callable[[], ppl.Program]] = {
         conv_vae,
         gaussian_mixture,
         factored_mixture,
+        flow_density,
         ordered_mixture,
         ppca,
         marginal_ppca,
@@ -330,6 +341,7 @@ CASES: dict[str, Callable[[], ppl.Program]] = {
 # Guides of the zoo: name -> (the case it belongs to, a function that builds it).
 GUIDES: dict[str, tuple[str, Callable[[], ppl.Program]]] = {
     "vae_encoder": ("vae", lambda: models.vae_encoder(digits()[:200], latent=4, hidden=32)),
+    "flow_encoder": ("vae", lambda: models.flow_encoder(digits()[:200], latent=4, hidden=32)),
     "cvae_encoder": (
         "cvae",
         lambda: models.cvae_encoder(digits()[:200, :32], digits()[:200, 32:], latent=4, hidden=32),

@@ -78,6 +78,27 @@ def particles_of(expressions: Mapping[str, Expression]) -> dict[str, Axis]:
     return {n: Axis(f"particles {n}", found[n].size, len(names) - i) for i, n in enumerate(names)}
 
 
+def chunks_of(expressions: Mapping[str, Expression], axes: Mapping[str, Axis]) -> tuple[tuple[Axis, int], ...]:
+    """The particles that are held some at a time, with their number.
+
+    Raises:
+        StrategyError: there are two such axes.
+    """
+    found: dict[Axis, int] = {}
+    for key, expression in expressions.items():
+        for name, axis in checked(expression, key).items():
+            if axis.chunk is not None and axis.chunk < axis.size:
+                found[axes[name]] = axis.chunk
+    if len(found) > 1:
+        raise StrategyError(
+            "two axes of particles are to be held in chunks.",
+            expected="one chunked axis in an objective",
+            got=", ".join(f"{a.name} ({c} of {a.size})" for a, c in found.items()),
+            remedy="Leave chunk out for all but the longest axis.",
+        )
+    return tuple(found.items())
+
+
 def as_groups(objective: Any) -> dict[str, Expression]:
     """An objective as expressions for groups of parameters: "all", or "model" and "guide".
 

@@ -28,6 +28,7 @@ STANDARD = 0.5 * (1.0 + math.log(2.0 * math.pi))
 
 def entropy_of(q: Distribution) -> Value | None:
     """-E_q[log q] in nats, a scalar: the sum over independent elements. None where there is no closed form."""
+    q = q.spelled()
     rule = RULES.get(type(q))
     if rule is None or q.mask_value is not None:
         return None

@@ -89,7 +89,7 @@ class Flow(Bijection):
                 remedy="Declare the flow with context=..., the length of what it depends on.",
             )
         out = copy.copy(self)
-        out.params = {**self.weights, "context": value}
+        out.params = {"context": value, **self.weights}
         return out
 
     def text(self, show: Callable[[Value], str]) -> str:
