@@ -1,4 +1,4 @@
-"""Topic models on digits, whose ink is counted pixel by pixel: one posterior in two forms, and bounds that others reach."""
+"""Topic models on digits, whose ink is counted: one posterior in two forms, and bounds that others reach."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ TOPICS = 8
 
 
 def of_the_lengths(counts: Array) -> float:
-    """What the density of counts, with Poisson lengths, has more than that of the words one after the other, in nats."""
+    """What the density of counts, with Poisson lengths, has more than that of the words in their order, in nats."""
     length = counts.sum(axis=1)
     return float(np.sum(length * np.log(length) - length) - np.sum(gammaln(counts + 1.0)))
 
