@@ -428,10 +428,27 @@ def _infinite():
     ppl.sample("y", dist.Normal(m + n, 1.0))
 
 
+def _many():
+    m = ppl.sample("m", dist.Normal(0.0, 1.0))
+    values = [ppl.sample(f"z{i}", dist.Categorical(logits=np.zeros(40))) for i in range(4)]
+    ppl.sample("y", dist.Normal(m + sum(values), 1.0))
+
+
+def _many_in_the_end():
+    """Each term reads two sites only, but summing out the first one joins all the others."""
+    m = ppl.sample("m", dist.Normal(0.0, 1.0))
+    hubs = [ppl.sample(f"z{i}", dist.Categorical(logits=np.zeros(40))) for i in range(5)]
+    for i, j in itertools.combinations(range(5), 2):
+        ppl.factor(f"pair{i}{j}", 0.1 * hubs[i] * hubs[j])
+    ppl.sample("y", dist.Normal(m, 1.0))
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize(
     ("body", "site", "shape", "options", "message"),
     [
+        (_many, "z0", (), {}, "discrete sites that 'y' depends on: every combination of their values counts"),
+        (_many_in_the_end, "z0", (), {}, "every combination of their values counts"),
         (_leaving, "z", (), {}, "'y' reads its values in plate 'rows' together"),
         (_crossing, "u", (2, 3), {}, "live in different plates and meet in both"),
         (_support, "m", (), {}, "its support depends on 'z', which is summed out"),
