@@ -33,12 +33,16 @@ from .objective import Renyi as Renyi
 from .objective import ReweightedWakeSleep as ReweightedWakeSleep
 from .objective import SleepPhi as SleepPhi
 from .objective import WakePhi as WakePhi
+from .optimizers import EMA as EMA
 from .optimizers import SGD as SGD
 from .optimizers import Adam as Adam
 from .optimizers import AdamW as AdamW
 from .optimizers import Alternate as Alternate
 from .optimizers import RMSprop as RMSprop
 from .optimizers import Schedule as Schedule
+from .schedules import Cyclic as Cyclic
+from .schedules import Joined as Joined
+from .schedules import Ramp as Ramp
 from .svi import SVI as SVI
 from .svi import Plateau as Plateau
 
@@ -47,6 +51,7 @@ __all__ = [
     "CIWAE",
     "CUBO",
     "ELBO",
+    "EMA",
     "IWELBO",
     "MIWAE",
     "MVD",
@@ -65,15 +70,18 @@ __all__ = [
     "AutoNormal",
     "BetaELBO",
     "CapacityELBO",
+    "Cyclic",
     "DisARM",
     "Enumerate",
     "ForwardKL",
     "GumbelSoftmax",
     "ImportanceSampling",
+    "Joined",
     "Learned",
     "LeaveOneOut",
     "Plateau",
     "RMSprop",
+    "Ramp",
     "Reinforce",
     "Renyi",
     "Reparam",

@@ -30,7 +30,7 @@ def optimizer_parts(
         surrogate: the loss; running baselines move by plain gradient descent, learned ones with the guide.
 
     Raises:
-        UnknownNameError: there is no such group of parameters.
+        UnknownNameError: there is no such group of parameters, parameter or network.
         ModelError: a group has parameters and no optimiser.
     """
     own = {n: extra.rate for n, extra in surrogate.plan.extras.items()}
@@ -40,18 +40,7 @@ def optimizer_parts(
     given: dict[str, Optimizer] = (
         dict.fromkeys(GROUPS, optimizer) if isinstance(optimizer, Optimizer) else dict(optimizer)
     )
-    for key in given:
-        if key not in GROUPS:
-            raise UnknownNameError(
-                f"there is no group of parameters {key!r} to optimise.",
-                expected="'model' and 'guide'",
-                got=repr(key),
-                remedy=nearest(str(key), GROUPS),
-            )
-    members = {
-        "model": tuple(n for n in names if n in model),
-        "guide": tuple(n for n in names if n not in model and n not in running),
-    }
+    members = _members(given, names, model, running)
     parts: list[Part] = []
     for key, group in members.items():
         if not group:
@@ -62,7 +51,37 @@ def optimizer_parts(
                 expected='optimizer={"model": ..., "guide": ...}, or one optimiser for all',
                 got=f"optimisers for {list(given)}",
             )
-        parts.append(Part(group, given[key].spec, None if schedule is None else schedule.turns[key]))
+        # What has an optimiser of its own still belongs to the model or to the guide, and takes its turn.
+        role = "model" if group[0] in model else "guide"
+        parts.append(Part(group, given[key].spec, None if schedule is None else schedule.turns[role]))
     for rate in sorted(set(running.values())):
         parts.append(Part(tuple(n for n, r in running.items() if r == rate), SGD(rate).spec))
     return tuple(parts)
+
+
+def _members(
+    given: Mapping[str, Optimizer], names: Sequence[str], model: Collection[str], running: Collection[str]
+) -> dict[str, tuple[str, ...]]:
+    """The parameters of each optimiser: those of a parameter or network that is named, then those of model and guide.
+
+    Raises:
+        UnknownNameError: nothing has that name.
+    """
+    left = [n for n in names if n not in running]
+    members: dict[str, tuple[str, ...]] = {}
+    for key in given:
+        if key in GROUPS:
+            continue
+        members[key] = tuple(n for n in left if n == key or n.startswith(f"{key}."))
+        if not members[key]:
+            known = [*GROUPS, *left, *dict.fromkeys(n.partition(".")[0] for n in left)]
+            raise UnknownNameError(
+                f"there is no group of parameters {key!r} to optimise.",
+                expected="'model', 'guide', a parameter or a network",
+                got=repr(key),
+                remedy=nearest(str(key), known),
+            )
+        left = [n for n in left if n not in members[key]]
+    members["model"] = tuple(n for n in left if n in model)
+    members["guide"] = tuple(n for n in left if n not in model)
+    return members
