@@ -35,7 +35,7 @@ class Parameters:
             flat = np.concatenate([np.ravel(params[k]) for k in self.small])
             self.leaves.append(torch.tensor(flat, dtype=dtype))
         for k in self.large:
-            self.leaves.append(torch.tensor(np.array(params[k]), dtype=dtype))
+            self.leaves.append(torch.tensor(params[k], dtype=dtype))
 
     def unpack(self, leaves: list[Tensor]) -> Arrays:
         """Views by name."""
@@ -130,16 +130,30 @@ class TorchOptimization:
     def run(
         self, steps: int, index: Mapping[str, np.ndarray], meanwhile: Callable[[], None] | None = None
     ) -> np.ndarray:
-        """Advance by some steps; the losses. This thread takes the steps, so that nothing is done meanwhile."""
+        """Advance until a step is not finite; the losses. This thread takes the steps, so nothing is done meanwhile."""
         kinds = {"f": self.dtype}
         rows = {k: torch.as_tensor(v, dtype=kinds.get(v.dtype.kind, torch.int64)).unbind() for k, v in index.items()}
         step, data, draw, key = self.step, self.data, self.noise.draw, self.key
-        losses: list[Tensor] = []
+        losses: list[float] = []
+        before = key.get_state()
         for i in range(steps):
-            losses.append(step(data, draw(key), {k: v[i] for k, v in rows.items()}))
+            if self.noise.keys:
+                before = key.get_state()
+            loss = step(data, draw(key), {k: v[i] for k, v in rows.items()})
+            if loss is None:
+                self._draw_again(before, i)
+                break
+            losses.append(loss)
             if self.mean is not None:
                 self.mean.follow(self.store.leaves)
-        return torch.stack(losses).numpy()
+        return np.asarray(losses)
+
+    def _draw_again(self, before: Tensor, steps: int) -> None:
+        """Bring the generator to where it was before a step that was not taken."""
+        self.key.set_state(before)
+        # How much a library's own sampler takes from it nobody knows: then its state is that of the step itself.
+        for _ in range(0 if self.noise.keys else steps):
+            self.noise.draw(self.key)
 
     def params(self) -> Arrays:
         """The parameters now."""
@@ -147,19 +161,9 @@ class TorchOptimization:
 
     def averaged(self) -> Arrays:
         """The running mean of the parameters, or the parameters now."""
-        return (
-            self.params()
-            if self.mean is None
-            else {k: v.clone() for k, v in self.store.unpack(self.mean.leaves).items()}
-        )
-
-    def snapshot(self) -> Any:
-        """A copy of the state now."""
-        return self.state()
-
-    def rewind(self, snapshot: Any) -> None:
-        """Go back to a snapshot."""
-        self.restore(snapshot)
+        if self.mean is None:
+            return self.params()
+        return {k: v.clone() for k, v in self.store.unpack(self.mean.leaves).items()}
 
     def state(self) -> dict[str, np.ndarray]:
         """Parameters, optimiser state and generator state as numpy arrays."""
