@@ -94,9 +94,11 @@ class PPLError(Exception):
         expected: what would have been right, and where that comes from.
         got: what came instead.
         remedy: what to do.
-        posterior: the last good state of a fit that stopped here, as the `Posterior` it would have returned; else None.
+        params: the last good parameters of a fit that stopped here, by name; else None.
+        posterior: the `Posterior` of these, if draws of it have a density; else None.
     """
 
+    params: Any = None
     posterior: Any = None
 
     def __init__(

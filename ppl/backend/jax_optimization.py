@@ -17,15 +17,15 @@ from .jax_parts import parted
 from .protocol import Arrays, Averaging, NoiseShape, OptimizerSpec, Part
 
 
+def _schedule(spec: OptimizerSpec) -> Any:
+    """The learning rate as optax takes it: a number, or a function of the number of steps."""
+    curve = spec.decay
+    return spec.learning_rate if curve is None else lambda count: spec.learning_rate * curve.at(count, jnp)
+
+
 def make_optimizer(spec: OptimizerSpec) -> optax.GradientTransformation:
     """The optax optimiser of a specification."""
-    rate: Any = spec.learning_rate
-    curve = spec.decay
-    if curve is not None:
-
-        def rate(count: Any) -> Any:  # a schedule of optax is any function of the number of steps
-            return spec.learning_rate * curve.at(count, jnp)
-
+    rate = _schedule(spec)
     settings = dict(spec.settings)
     match spec.name:
         case "adam":

@@ -60,6 +60,38 @@ class OptimizerSpec:
 
 
 @dataclass(frozen=True)
+class UpdateSpec:
+    """An optimiser as a formula of our own.
+
+    Attributes:
+        function: emitted function of (params, values, data, noise) to new parameters and new numbers by name; `values`
+            holds the numbers, `gradient of NAME` of each parameter, and `rate`.
+        source: its text.
+        state: the numbers that it keeps from step to step, and what they start from.
+        learning_rate: step size.
+        decay: what the step size is multiplied by, step by step; None for one.
+    """
+
+    function: Callable[..., Any]
+    source: str
+    state: Mapping[str, np.ndarray]
+    learning_rate: float
+    decay: CurveSpec | None = None
+
+    def values(self, gradients: Mapping[str, Array], state: Mapping[str, Array], steps: Any, xp: Any) -> Arrays:
+        """What the function is called with.
+
+        Args:
+            gradients: of the loss, by parameter.
+            state: the numbers that it keeps.
+            steps: how many were taken before.
+            xp: numpy, or what answers to the same names.
+        """
+        rate = self.learning_rate * (1.0 if self.decay is None else self.decay.at(steps, xp))
+        return {**state, "rate": rate, **{f"gradient of {n}": g for n, g in gradients.items()}}
+
+
+@dataclass(frozen=True)
 class Averaging:
     """A running mean of the parameters over the steps.
 
@@ -112,7 +144,7 @@ class Part:
     """
 
     names: tuple[str, ...]
-    optimizer: OptimizerSpec
+    optimizer: OptimizerSpec | UpdateSpec
     turns: tuple[int, int, int] | None = None
 
 

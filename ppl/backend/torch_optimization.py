@@ -68,7 +68,8 @@ class Mean:
         """Take in the leaves after a step."""
         self.steps += 1
         rate = float(self.averaging.rate(self.steps, np))
-        torch._foreach_lerp_(self.leaves, [x.detach() for x in leaves], rate)
+        for mean, leaf in zip(self.leaves, leaves, strict=True):
+            mean.lerp_(leaf.detach(), rate)
 
 
 class TorchOptimization:

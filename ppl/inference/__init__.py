@@ -12,6 +12,7 @@ from .gradient import Reinforce as Reinforce
 from .gradient import Reparam as Reparam
 from .gradient import Running as Running
 from .gradient import StraightThrough as StraightThrough
+from .gradient import VectorQuantized as VectorQuantized
 from .guide import AutoDelta as AutoDelta
 from .guide import AutoFlow as AutoFlow
 from .guide import AutoMultivariateNormal as AutoMultivariateNormal
@@ -19,6 +20,8 @@ from .guide import AutoNormal as AutoNormal
 from .importance import ImportanceSampling as ImportanceSampling
 from .infer import infer as infer
 from .mcmc import NUTS as NUTS
+from .natural import IVON as IVON
+from .natural import NaturalGradient as NaturalGradient
 from .objective import CIWAE as CIWAE
 from .objective import CUBO as CUBO
 from .objective import ELBO as ELBO
@@ -52,6 +55,7 @@ __all__ = [
     "CUBO",
     "ELBO",
     "EMA",
+    "IVON",
     "IWELBO",
     "MIWAE",
     "MVD",
@@ -79,6 +83,7 @@ __all__ = [
     "Joined",
     "Learned",
     "LeaveOneOut",
+    "NaturalGradient",
     "Plateau",
     "RMSprop",
     "Ramp",
@@ -90,6 +95,7 @@ __all__ = [
     "Schedule",
     "SleepPhi",
     "StraightThrough",
+    "VectorQuantized",
     "WakePhi",
     "infer",
 ]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # How many draws of fresh noise are looked at: the noise of the step itself is gone.
 TRIES = 10
-_KEPT = "The state before this step is kept: `posterior` of this error is the fit as it was."
+_KEPT = "The state before this step is kept: `params` and `posterior` of this error are those of the fit as it was."
 _REMEDY = "Lower the learning rate, clip gradients (Adam(..., clip_norm=10)), or bound the parameters of this site."
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -103,7 +104,7 @@ class Joined(Curve):
         curves: in order.
     """
 
-    curves: tuple[Curve, ...]
+    curves: Sequence[Curve]
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "curves", tuple(self.curves))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -28,8 +29,8 @@ from .gradient.verdict import Report
 from .guide import AutoGuide, AutoNormal
 from .minibatch import Rows, batch_sizes
 from .objective import ELBO
-from .optimizers import EMA, Adam, Alternate, Optimizer
-from .parts import optimizer_parts
+from .optimizers import EMA, Adam, Alternate
+from .parts import AnyOptimizer, optimizer_parts
 from .progress import Progress
 from .start import unconstrained_values
 from .surrogate import ParameterSpace, Surrogate, build_surrogate, check_minibatch, plan_surrogate
@@ -80,7 +81,7 @@ class SVI:
 
     objective: Any = field(default_factory=ELBO)
     guide: Program | AutoGuide = field(default_factory=AutoNormal)
-    optimizer: Optimizer | Mapping[str, Optimizer] = field(default_factory=lambda: Adam(1e-2))
+    optimizer: AnyOptimizer | Mapping[str, AnyOptimizer] = field(default_factory=lambda: Adam(1e-2))
     schedule: Alternate | None = None
     average: EMA | None = None
     steps: int = 2000
@@ -175,7 +176,9 @@ class SVIRun:
             trained,
             data,
             self.surrogate.noise,
-            optimizer_parts(method.optimizer, method.schedule, list(trained), set(self.model.params), self.surrogate),
+            optimizer_parts(
+                method.optimizer, method.schedule, list(trained), set(self.model.params), self.surrogate, self.guide
+            ),
             key_fit,
             precision,
             method.compile,
@@ -285,7 +288,7 @@ class SVIRun:
         """Run all steps, and draw from the fitted guide.
 
         Raises:
-            NonFiniteError: a step is not finite; its `posterior` is the fit before that step.
+            NonFiniteError: a step is not finite; `params` and `posterior` of the error are those before that step.
         """
         method = self.method
         resumed = self.resume()
@@ -296,7 +299,9 @@ class SVIRun:
                 try:
                     objective = self.advance(min(chunk, method.steps - self.steps_done))
                 except PPLError as error:
-                    error.posterior = self.posterior({"resumed": resumed, "stopped_early": True})
+                    error.params = self.params()
+                    with contextlib.suppress(PPLError):  # parameters may be finite, and the densities of draws not
+                        error.posterior = self.posterior({"resumed": resumed, "stopped_early": True})
                     raise
                 progress.advance(len(objective), objective=float(objective.mean()))
                 last = self.steps_done >= method.steps

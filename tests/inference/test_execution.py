@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -12,7 +13,7 @@ import pytest
 import torch
 
 import ppl
-from ppl import dist
+from ppl import dist, ops
 from ppl.backend.compiled import get_backend
 from ppl.errors import ModelError, NonFiniteError, PPLError, UnknownNameError
 from ppl.inference import (
@@ -36,7 +37,32 @@ from ppl.inference.objective import guide, model, observed
 from ppl.inference.schedules import Curve
 from ppl.inference.svi import SVIRun
 from tests.inference.cases import BACKENDS, CASES
-from tests.inference.test_surrogate import loss_and_gradient
+
+
+def evaluator(run: SVIRun) -> Any:
+    """The function of (noise, index) that gives the loss and its gradient at the start; compiled once."""
+    backend, precision = run.model.backend, run.model.precision
+    data = run.guide.bind(run.surrogate.emitted, run.model.program.data)
+    params = dict(run.optimization.params())
+    kinds = {"f": "float"}
+
+    def arrays(given: Any) -> dict[str, Any]:
+        return {k: backend.array(v, kinds.get(np.asarray(v).dtype.kind, "int"), precision) for k, v in given.items()}
+
+    def of_torch(noise: Any, index: Any) -> tuple[float, dict[str, np.ndarray]]:
+        leaves = {k: v.clone().requires_grad_() for k, v in params.items()}
+        value = run.surrogate.loss(leaves, {}, data, arrays(noise), arrays(index))
+        grads = torch.autograd.grad(value, list(leaves.values()), allow_unused=True)
+        return value.item(), {k: g.numpy() for k, g in zip(leaves, grads, strict=True) if g is not None}
+
+    def of_jax(noise: Any, index: Any) -> tuple[float, dict[str, np.ndarray]]:
+        with backend.context(precision):
+            value, grads = compiled(params, {}, data, arrays(noise), arrays(index))
+        return float(value), {k: np.asarray(g) for k, g in grads.items()}
+
+    compiled = jax.jit(jax.value_and_grad(run.surrogate.loss))
+    return of_torch if backend.name == "pyro" else of_jax
+
 
 # --- curves ----------------------------------------------------------------------------------------------------------
 
@@ -217,20 +243,19 @@ def table():
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_minibatches_of_two_plates_average_to_the_whole(backend: str) -> None:
-    """Over all pairs of minibatches, each row with its own noise, losses and gradients average to those of all rows."""
+    """Over an epoch of all pairs of minibatches, each row with its own noise, to the loss and gradient of all rows."""
     program = table().observe(rating=RATED)
     full = SVI(guide=AutoNormal(), progress=False).start(program, get_backend(backend), 0, "float64")
-    method = SVI(guide=AutoNormal(), batch_size={"users": 2, "items": 2}, progress=False)
+    method = SVI(guide=AutoNormal(), batch_size={"users": 2, "items": 1}, progress=False)
     part = method.start(program, get_backend(backend), 0, "float64")
     generator = np.random.default_rng(7)
     noise = {n.name: generator.normal(size=n.shape) for n in full.surrogate.noise}
-    value, grads = loss_and_gradient(full, noise, {})
-    pairs = list(itertools.product(itertools.combinations(range(USERS), 2), itertools.combinations(range(ITEMS), 2)))
-    found = []
-    for users, items in pairs:
+    value, grads = evaluator(full)(noise, {})
+    found, evaluate = [], evaluator(part)
+    for users, items in itertools.product([[0, 3], [1, 2]], [[0], [1], [2]]):
         rows = {"users": np.array(users), "items": np.array(items)}
         own = {"level": noise["level"], "u": noise["u"][rows["users"]], "v": noise["v"][rows["items"]]}
-        found.append(loss_and_gradient(part, own, rows))
+        found.append(evaluate(own, rows))
     assert np.mean([v for v, _ in found]) == pytest.approx(value, rel=1e-10)
     for key, grad in grads.items():
         np.testing.assert_allclose(np.mean([g[key] for _, g in found], 0), grad, rtol=1e-8, atol=1e-9)
@@ -262,9 +287,10 @@ def test_parameters_have_optimisers_by_name(backend: str) -> None:
     moved = []
     for method in (whole, split):
         run = method.start(program, get_backend(backend), 0, "float64")
-        before = {k: np.array(v) for k, v in run.optimization.params().items()}
+        numbers = run.model.backend.to_numpy
+        before = {k: numbers(v) for k, v in run.optimization.params().items()}
         run.advance(1)
-        moved.append({k: np.array(v) - before[k] for k, v in run.optimization.params().items()})
+        moved.append({k: numbers(v) - before[k] for k, v in run.optimization.params().items()})
     for name, step in moved[0].items():
         factor = {"width": 2.0, "guide.u.loc": 3.0}.get(name, 1.0)
         np.testing.assert_allclose(moved[1][name], factor * step, rtol=1e-9, err_msg=name)
@@ -304,34 +330,37 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-def _losses(setting: Any, backend: str, compile: bool = False) -> list[tuple[float, dict[str, np.ndarray]]]:
+def _losses(setting: Any, backend: str, steps: int) -> list[tuple[float, dict[str, np.ndarray]]]:
     """Losses and gradients at the start for the first steps, on the same noise."""
-    method = SVI(guide=bits_guide(), optimizer=SGD(1e-3), compile=compile, progress=False, **setting)
+    method = SVI(guide=bits_guide(), optimizer=SGD(1e-3), progress=False, **setting)
     run = method.start(BITS, get_backend(backend), 0, "float64")
     generator = np.random.default_rng(3)
     noise = {n.name: generator.uniform(0.1, 0.9, size=n.shape) for n in run.surrogate.noise}
-    return [loss_and_gradient(run, noise, {k: v[i] for k, v in run.rows(0, 6).items()}) for i in range(6)]
+    evaluate = evaluator(run)
+    return [evaluate(noise, {k: v[i] for k, v in run.rows(0, steps).items()}) for i in range(steps)]
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("name", SETTINGS)
 def test_a_curve_is_at_each_step_the_number_it_says(name: str, backend: str) -> None:
-    bent = _losses(SETTINGS[name](RISING), backend)
-    for i, number in enumerate(RISING.values(0, 6)):
-        value, grads = _losses(SETTINGS[name](float(number)), backend)[0]
+    bent = _losses(SETTINGS[name](RISING), backend, 5)
+    for i in (0, 3):
+        value, grads = _losses(SETTINGS[name](float(RISING.values(i, i + 1)[0])), backend, 1)[0]
         assert bent[i][0] == pytest.approx(value, rel=1e-10)
         for key, grad in grads.items():
             np.testing.assert_allclose(bent[i][1][key], grad, rtol=1e-8, atol=1e-10)
     # All of this would hold of a curve that nobody reads.
     if name != "straight through":
         assert abs(bent[0][0] - bent[3][0]) > 1e-3
-    assert any(np.abs(bent[0][1][k] - bent[3][1][k]).max() > 1e-3 for k in ("s", "l"))
+    # Below the divergence the gradient does not know how much capacity there is.
+    if name != "capacity":
+        assert any(np.abs(bent[0][1][k] - bent[3][1][k]).max() > 1e-3 for k in ("s", "l"))
 
 
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 def test_fits_with_curves_take_the_numbers_of_their_steps(precision: str) -> None:
     """The objective is the curve itself where all else is constant; chunks, compiled steps and resuming keep step."""
-    term = obj.mean(obj.log_density(model) * 0.0 + 1.0 * Ramp(0.0, 4.0, 10) - 0.0 * _KL, over=obj.particles("k", 1))
+    term = obj.mean(obj.log_density(model) * 0.0 + Ramp(0.0, 4.0, 10) - 0.0 * _KL, over=obj.particles("k", 1))
     for backend, compile in WAYS:
         method = SVI(term, guide=bits_guide(), strategies={}, optimizer=SGD(1e-3), compile=compile, progress=False)
         run = method.start(BITS, get_backend(backend), 0, precision)
@@ -368,20 +397,48 @@ def test_curves_print_compare_and_come_back(tmp_path: Any) -> None:
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_fit_that_stops_hands_out_the_last_good_state(backend: str) -> None:
+    program = CASES["regression"].build()
     method = SVI(guide=AutoNormal(), optimizer=SGD(10.0), steps=40, draws=20, progress=False)
-    with pytest.raises(PPLError, match=r"site '.*not finite at step|not finite at step") as caught:
-        ppl.infer(CASES["regression"].build(), method, backend=backend)
+    with pytest.raises(NonFiniteError, match=r"site '.*not finite") as caught:
+        ppl.infer(program, method, backend=backend)
     error = caught.value
-    assert error.site in ("weights", "noise", "y", "intercept", *CASES["regression"].build().sites)
-    assert "`posterior` of this error is the fit as it was" in str(error.remedy)
-    kept = error.posterior
-    assert 0 < kept.diagnostics["steps"] == len(kept.diagnostics["objective"]) < 40
+    assert error.site in program.sites
+    assert "`params` and `posterior` of this error are those of the fit as it was" in str(error.remedy)
+    assert all(np.isfinite(a).all() for a in error.params.values())
+    # The steps before the one that failed lead to the same place.
+    run = method.start(program, get_backend(backend), 0, "float32")
+    with pytest.raises(NonFiniteError):
+        run.advance(40)
+    assert 0 < run.steps_done < 40
+    for name, array in run.params().items():
+        np.testing.assert_array_equal(error.params[name], array)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_last_good_state_is_a_posterior(backend: str) -> None:
+    """From a = 2 the second step ends in a = 1, where the objective is finite and its gradient is 0 / 0."""
+
+    @ppl.model
+    def cusp():
+        a = ppl.param("a", 2.0)
+        ppl.sample("z", dist.Normal(0.0, 1.0))
+        ppl.factor("cost", -0.5 * (a - 1.0) ** 2 - ops.sqrt((a - 1.0) ** 2))
+
+    @ppl.model
+    def point():
+        ppl.sample("z", dist.Normal(ppl.param("m", 0.0), 1.0))
+
+    rates = {"model": SGD(0.5), "guide": SGD(0.1)}
+    with pytest.raises(NonFiniteError, match="not finite at step 1") as caught:
+        ppl.infer(cusp(), SVI(guide=point(), optimizer=rates, steps=20, draws=8, progress=False), backend=backend)
+    kept = caught.value.posterior
+    assert kept.diagnostics["steps"] == len(kept.diagnostics["objective"]) == 1
     assert kept.diagnostics["stopped_early"]
-    assert np.isfinite(kept.diagnostics["objective"]).all()
-    assert all(np.isfinite(a).all() for a in kept.params.values())
-    # A smaller step goes on from there.
-    more = SVI(guide=AutoNormal(), optimizer=Adam(1e-6), steps=2, draws=2, params=kept.params, progress=False)
-    assert np.isfinite(ppl.infer(CASES["regression"].build(), more, backend=backend).diagnostics["objective"]).all()
+    assert kept.params["a"] == caught.value.params["a"] == pytest.approx(1.0)
+    assert np.asarray(kept.draws["z"]).shape == (1, 8)
+    # Another start goes on from there.
+    again = SVI(guide=point(), optimizer=SGD(0.1), steps=2, draws=2, params={**kept.params, "a": 1.5}, progress=False)
+    assert 1.0 < ppl.infer(cusp(), again, backend=backend).params["a"] < 1.5
 
 
 REFUSED: dict[str, tuple[Any, type[PPLError], str]] = {
