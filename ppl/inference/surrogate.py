@@ -27,6 +27,7 @@ from .gradient.unseen import refuse_unseen
 from .gradient.verdict import Report, verdicts
 from .gradient.worlds import Contexts, Setting, World
 from .objective.checking import as_groups, chunks_of, particles_of
+from .schedules import Curve
 
 
 @dataclass(frozen=True)
@@ -51,13 +52,19 @@ class Plan:
     world: World
     chunks: tuple[tuple[Axis, int], ...] = ()
 
+    @property
+    def curves(self) -> dict[str, Curve]:
+        """The curves that the loss reads, by the name under which it does."""
+        return {n.attr("name"): n.attr("curve") for n in walk([self.loss]) if n.op == "scheduled"}
+
 
 @dataclass(frozen=True)
 class Surrogate:
     """A compiled loss.
 
     Attributes:
-        emitted: its source, a function of (params, values, data, noise, index), params unconstrained.
+        emitted: its source, a function of (params, values, data, noise, index), params unconstrained; `index` holds
+            the rows of minibatches and the numbers of curves, as `Rows` gives them.
         loss: the function.
         noise: its random arguments with their shapes.
         plan: what it was made from.

@@ -281,6 +281,16 @@ def vq_vae() -> ppl.Program:
     return models.vq_vae(images, hidden=32).observe(x=images)
 
 
+def code_prior() -> ppl.Program:
+    rows = np.random.default_rng(0).integers(0, 5, size=(20, 4))
+    return models.code_prior(20, entries=5, hidden=8).observe(entry=rows)
+
+
+def vq_decoder() -> ppl.Program:
+    rows = np.random.default_rng(0).integers(0, 16, size=(100, 4))
+    return models.vq_decoder(rows, hidden=32).observe(x=digits()[:100])
+
+
 def poisson_hmm() -> ppl.Program:
     return models.poisson_hmm(len(models.EARTHQUAKES)).observe(count=models.EARTHQUAKES)
 
@@ -327,6 +337,8 @@ CASES: dict[str, Callable[[], ppl.Program]] = {
         m2,
         categorical_vae,
         vq_vae,
+        code_prior,
+        vq_decoder,
         gp_regression,
         marginal_gp_regression,
         gp_classification,
