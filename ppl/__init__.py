@@ -21,6 +21,7 @@ from .language.sites import deterministic as deterministic
 from .language.sites import factor as factor
 from .language.sites import param as param
 from .language.sites import sample as sample
+from .posterior.bounds import log_evidence_bound as log_evidence_bound
 from .posterior.posterior import Posterior as Posterior
 from .posterior.simulate import simulate as simulate
 from .program.program import Program as Program
@@ -40,6 +41,7 @@ __all__ = [
     "factor",
     "infer",
     "inference",
+    "log_evidence_bound",
     "model",
     "nn",
     "ops",

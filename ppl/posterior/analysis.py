@@ -105,11 +105,39 @@ class Analysis:
 
         Reference: Burda, Grosse and Salakhutdinov (2016), Importance weighted autoencoders.
         """
-        from .bounds import importance_weighted_bound
+        found = self.log_evidence_bound(inputs, data, particles=particles, seed=seed)
+        return found["bound"].assign_attrs(found.attrs)
+
+    def log_evidence_bound(
+        self,
+        inputs: Mapping[str, Any] | None = None,
+        data: Mapping[str, Any] | None = None,
+        /,
+        *,
+        particles: int = 5000,
+        chunk: int | None = None,
+        seed: int | None = None,
+    ) -> xarray.Dataset:
+        """Importance-weighted bound on the log evidence with its standard error and k-hat: `ppl.log_evidence_bound`.
+
+        Args:
+            inputs: as for `bound`.
+            data: as for `bound`.
+            particles: draws of the guide for each row.
+            chunk: particles that are held at a time; by default as many as fit into 256 megabytes.
+            seed: as for `bound`.
+
+        Returns:
+            `bound`, `standard_error`, `elbo` and `khat`, dims (plate,) or none, as `bound` has them.
+
+        Raises:
+            PPLError: as `bound` does.
+        """
+        from .bounds import fit_bound
 
         if seed is None:
             seed = int(np.random.SeedSequence([self._fit.seed, 2]).generate_state(1)[0] >> 1)
-        return importance_weighted_bound(self._fit, inputs or {}, data or {}, particles, seed)
+        return fit_bound(self._fit, inputs or {}, data or {}, particles, seed, chunk)
 
     def loo(self, var_name: str | None = None, *, pointwise: bool | None = None) -> Any:
         """Leave-one-out cross-validation of an observed site by Pareto smoothed importance sampling.

@@ -24,6 +24,7 @@ PUBLIC = [
     "factor",
     "infer",
     "inference",
+    "log_evidence_bound",
     "model",
     "nn",
     "ops",
