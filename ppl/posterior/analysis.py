@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import pandas
     import xarray
 
+    from .latents import LatentReport
     from .posterior import Posterior
 
 
@@ -138,6 +139,27 @@ class Analysis:
         if seed is None:
             seed = int(np.random.SeedSequence([self._fit.seed, 2]).generate_state(1)[0] >> 1)
         return fit_bound(self._fit, inputs or {}, data or {}, particles, seed, chunk)
+
+    def latent_report(self, *, draws: int = 100, chunk: int | None = None, seed: int | None = None) -> LatentReport:
+        """Rate and distortion by site and layer, active units and posterior collapse: `ppl.latent_report` of this fit.
+
+        Args:
+            draws: draws of the guide.
+            chunk: draws that are held at a time; by default as many as fit into 256 megabytes.
+            seed: for the draws; by default one derived from the seed of the fit.
+
+        Raises:
+            ModelError: the fit has no guide.
+        """
+        from .bounds import without_guide
+        from .latents import latent_report
+
+        fit = self._fit
+        if fit.guide is None:
+            raise without_guide(fit)
+        own = int(np.random.SeedSequence([fit.seed, 3]).generate_state(1)[0] >> 1) if seed is None else seed
+        where = {"backend": fit.backend, "precision": fit.precision}
+        return latent_report(fit.program, fit.guide, params=fit, draws=draws, chunk=chunk, seed=own, **where)
 
     def loo(self, var_name: str | None = None, *, pointwise: bool | None = None) -> Any:
         """Leave-one-out cross-validation of an observed site by Pareto smoothed importance sampling.

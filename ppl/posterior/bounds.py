@@ -58,12 +58,12 @@ def log_evidence_bound(
         GuideError: the guide does not fit the model.
         NonFiniteError: a weight is NaN or infinite; names the first site at fault.
 
-    Sites of few values that the guide does not draw are summed out. In expectation the bound lies below the log evidence
-    by the relative variance of the weights over twice the number of particles.
+    Sites of few values that the guide does not draw are summed out. In expectation the bound lies below the log
+    evidence by the relative variance of the weights over twice the number of particles.
 
     Reference: Burda, Grosse and Salakhutdinov (2016), Importance weighted autoencoders.
     """
-    _check_programs(program, guide, "ppl.log_evidence_bound")
+    check_programs(program, guide, "ppl.log_evidence_bound")
     check_guide(program, guide, exact_sites(program))
     given = given_params((program, guide), params, backend, precision, seed)
     return evidence_dataset(program, guide, given, particles, chunk, backend, precision, seed, {})
@@ -86,8 +86,9 @@ def given_params(
         start |= compiled(program, backend, precision, seed).params
     if params is None and not start:
         return {}
-    fit = params if isinstance(params, Posterior) else None
-    given = {n: np.asarray(a) for n, a in (fit.params if fit is not None else params or {}).items()}
+    whole = isinstance(params, Posterior)
+    items = params.params if isinstance(params, Posterior) else params or {}
+    given = {n: np.asarray(a) for n, a in items.items()}
     missing = [name for name in start if name not in given]
     if missing:
         raise ModelError(
@@ -98,7 +99,7 @@ def given_params(
             remedy="Pass params=fit.params; the starting values are ppl.compile(program).params.",
         )
     unknown = [name for name in given if name not in start]
-    if unknown and fit is None:
+    if unknown and not whole:
         raise UnknownNameError(
             f"there is no parameter {unknown[0]!r}.",
             model=programs[0].name,
@@ -149,7 +150,8 @@ def evidence_dataset(
     from .conversion import build_dataset
     from .ratios import LogWeights, Tally
 
-    weights = LogWeights(*(compiled(p, backend, precision, seed) for p in (program, guide)), params)
+    target, own = (compiled(p, backend, precision, seed) for p in (program, guide))
+    weights = LogWeights(target, own, params)
     tally = Tally(int(particles), weights.rows)
     for ratios in weights.chunks(int(particles), seed, chunk, chunk_bytes):
         tally.add(ratios)
@@ -186,12 +188,7 @@ def fit_bound(
         chunk_bytes: memory that intermediate results may take where `chunk` is None.
     """
     if fit.guide is None:
-        raise ModelError(
-            "this fit has no guide, so there are no draws to bound the evidence with.",
-            model=fit.program.name,
-            got=f"a fit by {type(fit.method).__name__}",
-            remedy="Fit by SVI, or use log_evidence of ImportanceSampling.",
-        )
+        raise without_guide(fit)
     model, guide = _bound_programs(fit, inputs, data)
     labels = {} if inputs else fit.coords
     return evidence_dataset(
@@ -199,7 +196,24 @@ def fit_bound(
     )
 
 
-def _check_programs(program: Any, guide: Any, what: str) -> None:
+def without_guide(fit: Posterior) -> ModelError:
+    """The error about a fit whose method has no guide."""
+    return ModelError(
+        "this fit has no guide, so there are no draws to bound the evidence with.",
+        model=fit.program.name,
+        got=f"a fit by {type(fit.method).__name__}",
+        remedy="Fit by SVI, or use log_evidence of ImportanceSampling.",
+    )
+
+
+def check_programs(program: Any, guide: Any, what: str) -> None:
+    """Refuse what is no program, no guide, or a program without data.
+
+    Args:
+        program: the model.
+        guide: the guide.
+        what: the function that was called, for messages.
+    """
     if not isinstance(program, Program):
         raise ModelError(
             f"{what} needs a program.",

@@ -104,15 +104,8 @@ class LogWeights:
             result = function(params, {}, data, backend.noise(key, shapes, model.precision), lead=lead)
             log_p, log_q = (backend.to_numpy(result[name]).astype(float) for name in ("log_p", "log_q"))
             if is_fault(log_q, False) or is_fault(log_p, True):
-                raise guide_fault(
-                    model,
-                    self.guide,
-                    self.draws,
-                    self.density,
-                    params,
-                    backend.noise(again, shapes, model.precision),
-                    lead[0],
-                )
+                noise = backend.noise(again, shapes, model.precision)
+                raise guide_fault(model, self.guide, self.draws, self.density, params, noise, lead[0])
             ratio = log_p - log_q
             if self.plate is None and ratio.ndim:
                 ratio = ratio[..., None]

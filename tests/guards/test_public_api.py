@@ -24,6 +24,7 @@ PUBLIC = [
     "factor",
     "infer",
     "inference",
+    "latent_report",
     "log_evidence_bound",
     "model",
     "nn",

@@ -24,7 +24,7 @@ from tests.budget import sigmas
 from tests.posterior.lines import reference_khat
 
 BACKENDS = ("numpyro", "pyro")
-FLOWERS: np.ndarray = stats.zscore(load_iris(return_X_y=True)[0])
+FLOWERS = np.asarray(stats.zscore(load_iris(return_X_y=True)[0]))
 LATENT = 2
 # A rotation of the factors, so that their posterior is correlated: otherwise a mean-field guide would be exact too.
 TURN = np.array([[np.cos(0.6), -np.sin(0.6)], [np.sin(0.6), np.cos(0.6)]])
@@ -150,8 +150,8 @@ def test_weights_that_are_all_zero_are_no_evidence() -> None:
 def test_no_more_particles_are_held_than_a_chunk() -> None:
     from ppl.posterior.evaluation import compiled
 
-    programs = flowers(), mean_field(FLOWERS)
-    weights = LogWeights(*(compiled(p, "numpyro", "float64", 0) for p in programs), FACTORISED)
+    model, guide = (compiled(p, "numpyro", "float64", 0) for p in (flowers(), mean_field(FLOWERS)))
+    weights = LogWeights(model, guide, FACTORISED)
     sizes = [len(part) for part in weights.chunks(50, 0, 7)]
     assert max(sizes) == 7
     assert sum(sizes) == 50
@@ -252,5 +252,5 @@ def test_what_is_refused() -> None:
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_weight_that_is_not_finite_names_its_site(backend: str) -> None:
     broken = {**FACTORISED, "loadings": np.full((4, 2), np.inf)}
-    with pytest.raises(NonFiniteError, match="site 'x'.*at the draws of the guide"):
+    with pytest.raises(NonFiniteError, match=r"site 'x'.*at the draws of the guide"):
         ppl.log_evidence_bound(flowers(), mean_field(FLOWERS), params=broken, backend=backend, particles=3)
