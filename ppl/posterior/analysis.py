@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import pandas
     import xarray
 
+    from .latents import LatentReport
     from .posterior import Posterior
 
 
@@ -111,11 +112,60 @@ class Analysis:
 
         Reference: Burda, Grosse and Salakhutdinov (2016), Importance weighted autoencoders.
         """
-        from .bounds import importance_weighted_bound
+        found = self.log_evidence_bound(inputs, data, particles=particles, seed=seed)
+        return found["bound"].assign_attrs(found.attrs)
+
+    def log_evidence_bound(
+        self,
+        inputs: Mapping[str, Any] | None = None,
+        data: Mapping[str, Any] | None = None,
+        /,
+        *,
+        particles: int = 5000,
+        chunk: int | None = None,
+        seed: int | None = None,
+    ) -> xarray.Dataset:
+        """Importance-weighted bound on the log evidence with its standard error and k-hat: `ppl.log_evidence_bound`.
+
+        Args:
+            inputs: as for `bound`.
+            data: as for `bound`.
+            particles: draws of the guide for each row.
+            chunk: particles that are held at a time; by default as many as fit into 256 megabytes.
+            seed: as for `bound`.
+
+        Returns:
+            `bound`, `standard_error`, `elbo` and `khat`, dims (plate,) or none, as `bound` has them.
+
+        Raises:
+            PPLError: as `bound` does.
+        """
+        from .bounds import fit_bound
 
         if seed is None:
             seed = int(np.random.SeedSequence([self._fit.seed, 2]).generate_state(1)[0] >> 1)
-        return importance_weighted_bound(self._fit, inputs or {}, data or {}, particles, seed)
+        return fit_bound(self._fit, inputs or {}, data or {}, particles, seed, chunk)
+
+    def latent_report(self, *, draws: int = 100, chunk: int | None = None, seed: int | None = None) -> LatentReport:
+        """Rate and distortion by site and layer, active units and posterior collapse: `ppl.latent_report` of this fit.
+
+        Args:
+            draws: draws of the guide.
+            chunk: draws that are held at a time; by default as many as fit into 256 megabytes.
+            seed: for the draws; by default one derived from the seed of the fit.
+
+        Raises:
+            ModelError: the fit has no guide.
+        """
+        from .bounds import without_guide
+        from .latents import latent_report
+
+        fit = self._fit
+        if fit.guide is None:
+            raise without_guide(fit)
+        own = int(np.random.SeedSequence([fit.seed, 3]).generate_state(1)[0] >> 1) if seed is None else seed
+        where = {"backend": fit.backend, "precision": fit.precision}
+        return latent_report(fit.program, fit.guide, params=fit, draws=draws, chunk=chunk, seed=own, **where)
 
     def loo(self, var_name: str | None = None, *, pointwise: bool | None = None) -> Any:
         """Leave-one-out cross-validation of an observed site by Pareto smoothed importance sampling.
