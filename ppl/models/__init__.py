@@ -35,6 +35,13 @@ from .schools import SCHOOLS as SCHOOLS
 from .schools import STANDARD_ERRORS as STANDARD_ERRORS
 from .schools import eight_schools as eight_schools
 from .schools import eight_schools_centred as eight_schools_centred
+from .state_space import NILE as NILE
+from .state_space import PELTS as PELTS
+from .state_space import backward_guide as backward_guide
+from .state_space import local_level as local_level
+from .state_space import local_trend as local_trend
+from .state_space import marginal_local_level as marginal_local_level
+from .state_space import predator_prey as predator_prey
 from .survival import RELAPSED as RELAPSED
 from .survival import REMISSION_WEEKS as REMISSION_WEEKS
 from .survival import TREATED as TREATED
@@ -44,12 +51,15 @@ __all__ = [
     "EARTHQUAKES",
     "EFFECTS",
     "LETTERS",
+    "NILE",
+    "PELTS",
     "RELAPSED",
     "REMISSION_WEEKS",
     "SCHOOLS",
     "STANDARD_ERRORS",
     "TREATED",
     "WORDS",
+    "backward_guide",
     "bayesian_mlp",
     "categorical_hmm",
     "conv_vae",
@@ -65,14 +75,18 @@ __all__ = [
     "linear_gaussian_guide",
     "linear_gaussian_log_evidence",
     "linear_regression",
+    "local_level",
+    "local_trend",
     "logistic_regression",
     "marginal_factor_analysis",
+    "marginal_local_level",
     "marginal_ppca",
     "ordered_mixture",
     "partial_pooling",
     "poisson_hmm",
     "ppca",
     "ppca_maximum_likelihood",
+    "predator_prey",
     "survival_mixture",
     "vae",
     "vae_encoder",

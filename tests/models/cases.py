@@ -157,6 +157,26 @@ def categorical_hmm() -> ppl.Program:
     return models.categorical_hmm(present).observe(symbol=letters)
 
 
+# Length, centre and scale of the Nile's flow.
+FLOW = (len(models.NILE), 900.0, 150.0)
+
+
+def local_level() -> ppl.Program:
+    return models.local_level(*FLOW).observe(y=models.NILE)
+
+
+def marginal_local_level() -> ppl.Program:
+    return models.marginal_local_level(*FLOW).observe(y=models.NILE)
+
+
+def local_trend() -> ppl.Program:
+    return models.local_trend(*FLOW).observe(y=models.NILE)
+
+
+def predator_prey() -> ppl.Program:
+    return models.predator_prey(len(models.PELTS)).observe(pelts=models.PELTS)
+
+
 CASES: dict[str, Callable[[], ppl.Program]] = {
     function.__name__: function
     for function in (
@@ -180,6 +200,10 @@ CASES: dict[str, Callable[[], ppl.Program]] = {
         survival_mixture,
         poisson_hmm,
         categorical_hmm,
+        local_level,
+        marginal_local_level,
+        local_trend,
+        predator_prey,
     )
 }
 

@@ -38,7 +38,7 @@ def test_it_prints(name: str) -> None:
         # Weights of a network with a prior show as one line, that of the network.
         assert statement.name.split(".")[0] in text
     for plate in program.plates:
-        assert f"plate('{plate.name}'" in text
+        assert f"{'scan' if plate.ordered else 'plate'}('{plate.name}'" in text
 
 
 @pytest.mark.parametrize("name", CASES)

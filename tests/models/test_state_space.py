@@ -1,0 +1,145 @@
+"""State-space models against the Kalman filter and smoother, and against published estimates."""
+
+import functools
+
+import numpy as np
+import pytest
+import scipy.integrate
+import scipy.optimize
+from scipy.special import logsumexp
+
+import ppl
+from ppl.inference import NUTS, SVI, Adam, Schedule
+from ppl.models import (
+    NILE,
+    PELTS,
+    backward_guide,
+    local_level,
+    local_trend,
+    marginal_local_level,
+    predator_prey,
+)
+from tests.budget import sigmas
+from tests.models import kalman
+from tests.models.comparing import BACKENDS, assert_means
+
+CENTRE, SCALE = 900.0, 150.0
+# Maximum likelihood estimates of the variances (Durbin and Koopman 2012, section 2.10.3).
+NOISE, DRIFT = np.sqrt(15099.0), np.sqrt(1469.1)
+
+
+def nile(**known: float) -> ppl.Program:
+    return local_level(len(NILE), CENTRE, SCALE).do(**known).observe(y=NILE)
+
+
+def test_the_reference_gives_the_published_estimates() -> None:
+    """With a level that could be anywhere at the start, the greatest evidence is at the published variances."""
+
+    def loss(logs: np.ndarray) -> float:
+        return -kalman.local_level(NILE, *np.exp(logs), CENTRE, 1e6)[0]
+
+    best = scipy.optimize.minimize(loss, np.log([50.0, 100.0]), method="Nelder-Mead", options={"xatol": 1e-6})
+    drift, noise = np.exp(2.0 * best.x)
+    assert (noise, drift) == pytest.approx((15099.0, 1469.1), rel=1e-3)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_bound_reaches_the_evidence(backend: str) -> None:
+    """With known scales the guide contains the posterior, and a bound of several draws shows no noise there."""
+    program, guide = nile(drift=DRIFT, noise=NOISE), backward_guide(len(NILE), CENTRE, SCALE)
+    method = SVI(guide=guide, optimizer=Adam(0.05, schedule=Schedule(steps=1500)), steps=1500, draws=500, progress=False)
+    posterior = ppl.infer(program, method, backend=backend)
+    evidence, means, variances = kalman.local_level(NILE, DRIFT, NOISE, CENTRE, SCALE)
+    weights = posterior.log_p.ravel().astype(float) - posterior.log_q.ravel()
+    assert evidence - 0.1 < weights.mean() < evidence + sigmas() * weights.std() / np.sqrt(weights.size)
+    level = posterior.draws["level"][0].astype(float)
+    # What an optimiser leaves behind: a tenth of a standard deviation.
+    off = np.abs(level.mean(0) - means[1:]) / np.sqrt(variances[1:])
+    assert np.all(off < sigmas(len(NILE)) / np.sqrt(len(level)) + 0.1)
+
+
+@functools.cache
+def exact_means() -> dict[str, np.ndarray]:
+    """Posterior means with unknown scales: exact given the scales, which are integrated on a grid."""
+    drifts, noises = np.linspace(1.0, 160.0, 60), np.linspace(80.0, 180.0, 50)
+    log_weights, levels = [], []
+    for drift in drifts:
+        for noise in noises:
+            evidence, means, _ = kalman.local_level(NILE, drift, noise, CENTRE, SCALE)
+            log_weights.append(evidence - 0.5 * (drift**2 + noise**2) / SCALE**2)
+            levels.append(means[1:])
+    weights = np.exp(np.array(log_weights) - logsumexp(log_weights))
+    grid = weights.reshape(len(drifts), len(noises))
+    assert max(grid[0].sum(), grid[-1].sum(), grid[:, 0].sum(), grid[:, -1].sum()) < 1e-4
+    return {
+        "drift": grid.sum(1) @ drifts,
+        "noise": grid.sum(0) @ noises,
+        "level": weights @ np.array(levels),
+    }
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("drift", [0.5, DRIFT, 300.0])
+def test_the_marginal_form_is_the_evidence(drift: float, backend: str) -> None:
+    program = marginal_local_level(len(NILE), CENTRE, SCALE).observe(y=NILE)
+    values = {"drift": np.array(drift), "noise": np.array(NOISE)}
+    terms = ppl.compile(program, backend, precision="float64").log_density(values, by_site=True)
+    evidence, _, _ = kalman.local_level(NILE, drift, NOISE, CENTRE, SCALE)
+    assert float(terms["y"].sum()) == pytest.approx(evidence, rel=1e-10)
+
+
+def test_means_of_the_scales() -> None:
+    program = marginal_local_level(len(NILE), CENTRE, SCALE).observe(y=NILE)
+    posterior = ppl.infer(program, NUTS(chains=2, draws=700, warmup=300, progress=False))
+    exact = exact_means()
+    assert_means(posterior.draws, {n: exact[n] for n in ("drift", "noise")})
+
+
+SAMPLERS = {
+    "numpyro": NUTS(chains=2, draws=500, warmup=300, progress=False),
+    "pyro": NUTS(chains=1, draws=150, warmup=150, progress=False),
+}
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_levels_with_gaps(backend: str) -> None:
+    """Two gaps of twenty years each: nothing is known there but what the levels around them say."""
+    y = NILE.copy()
+    y[20:40] = y[60:80] = np.nan
+    program = local_level(len(y), CENTRE, SCALE).do(drift=DRIFT, noise=NOISE).observe(y=y)
+    posterior = ppl.infer(program, SAMPLERS[backend], backend=backend)
+    _, means, _ = kalman.local_level(y, DRIFT, NOISE, CENTRE, SCALE)
+    assert_means(posterior.draws, {"level": means[1:]})
+
+
+def test_level_and_slope() -> None:
+    known = {"drift": 30.0, "bend": 4.0, "noise": NOISE}
+    program = local_trend(len(NILE), CENTRE, SCALE).do(**known).observe(y=NILE)
+    method = NUTS(chains=2, draws=500, warmup=300, progress=False)
+    posterior = ppl.infer(program, method)
+    _, means, _ = kalman.local_trend(NILE, **known, centre=CENTRE, scale=SCALE)
+    assert_means(posterior.draws, {"level": means[1:, 0], "slope": means[1:, 1]})
+
+
+def test_a_year_of_predator_and_prey() -> None:
+    """The midpoint rule against an integrator with error control, at the rates of the fit."""
+    program = predator_prey(2)
+    rate = np.array([0.55, 0.028, 0.80, 0.024])
+    start = np.log([30.0, 4.0])
+
+    def slope(_: float, x: np.ndarray) -> np.ndarray:
+        return np.array([rate[0] - rate[1] * np.exp(x[1]), rate[3] * np.exp(x[0]) - rate[2]])
+
+    exact = scipy.integrate.solve_ivp(slope, (0.0, 2.0), start, t_eval=[1.0, 2.0], rtol=1e-10, atol=1e-10).y.T
+    side = ppl.compile(program, "pyro", precision="float64")
+    values = {"rate": rate, "process": np.array(1e-9), "noise": np.array(1.0), "start": start}
+    drawn = side.backend.to_numpy(side.simulate((1,), key=side.backend.key(0), values=values)["log_size"])[0]
+    np.testing.assert_allclose(drawn, exact, atol=0.01)
+
+
+def test_the_published_rates_of_predator_and_prey() -> None:
+    """Posterior means and standard deviations in Carpenter's study, whose populations keep exactly to their course."""
+    program = predator_prey(len(PELTS)).observe(pelts=PELTS)
+    posterior = ppl.infer(program, NUTS(chains=2, draws=400, warmup=400, progress=False))
+    rate = posterior.draws["rate"].reshape(-1, 4).astype(float)
+    assert np.all(np.abs(rate.mean(0) - [0.55, 0.028, 0.80, 0.024]) < [0.07, 0.004, 0.10, 0.004])
