@@ -24,7 +24,7 @@ def svi_block(program: ppl.Program, method: SVI, backend: str, steps: int) -> Bl
 
     def block() -> Ran:
         objective = run.advance(steps)
-        return Ran(steps, [-float(v) for v in objective])
+        return Ran(steps, -objective)
 
     return block
 

@@ -6,10 +6,11 @@ to do about it. The same facts are attributes of the exception, so that no calle
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
@@ -174,6 +175,20 @@ class GuideError(PPLError):
 
 class StrategyError(PPLError):
     """A method that cannot treat a site of this program correctly."""
+
+
+@contextlib.contextmanager
+def naming_site(site: str, model: str, declared_at: Location | None) -> Iterator[None]:
+    """Say of which site a `StrategyError` is that was raised by a part of its distribution, which has no name."""
+    try:
+        yield
+    except StrategyError as error:
+        if error.site is not None:
+            raise
+        facts = {"site": site, "model": model, "declared_at": declared_at}
+        raise StrategyError(
+            error.summary, **facts, expected=error.expected, got=error.got, remedy=error.remedy
+        ) from error
 
 
 class NonFiniteError(PPLError):

@@ -139,6 +139,7 @@ NAMED: dict[str, Callable[..., Any]] = {
     "diag_embed": _diag_embed,
     "solve": np.linalg.solve,
     "matmul": np.matmul,
+    "linear": lambda x, weight, bias=0.0: x @ weight.T + bias,
     "take": lambda table, index: table[index],
     "take_along": _take_along,
 }

@@ -11,6 +11,7 @@
 # %%
 import os
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -195,7 +196,11 @@ compare_with_replicates(second)
 
 # %%
 for name, candidate in {"normal": fit, "log-normal": second}.items():
-    print(f"{name}:\n{candidate.loo()}\n")
+    # What k-hat doubts comes as a warning, and belongs to the answer.
+    with warnings.catch_warnings(record=True) as doubts:
+        warnings.simplefilter("always")
+        print(f"{name}:\n{candidate.loo()}\n")
+    print(*(doubt.message for doubt in doubts), sep="\n")
 
 # %% [markdown]
 # ### What it says about wine

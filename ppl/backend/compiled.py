@@ -29,6 +29,7 @@ from .emit import Emitted, FunctionEmitter
 from .foreign import check_module
 from .native import check_backend, native_source
 from .protocol import Array, Arrays, Backend, Key, NoiseShape
+from .watching import TROUBLE, drawing_fault, is_troubled, trouble
 
 PRECISIONS = ("float32", "float64")
 
@@ -319,8 +320,10 @@ class Compiled:
         if key not in self._simulators:
             references = {name: self.program.sites[name].value for name in given}
             draws = simulator(self.program, references, continued=continued)
-            drawn = (n for n in draws.values if n not in given or self._goes_on(n, continued))
+            drawn = [n for n in draws.values if n not in given or self._goes_on(n, continued)]
             outputs = {n: self.filled(n, draws.values[n]) for n in drawn}
+            bad = trouble(self.program, draws, drawn)
+            outputs |= {} if bad is None else {TROUBLE: bad}
             emitted = self.emitter(from_data=from_data).emit("simulate", outputs)
             function = self.backend.jit(self.load(emitted), self.precision, ("lead",))
             self._simulators[key] = emitted, function, draws.noise
@@ -383,6 +386,8 @@ class Compiled:
 
         Raises:
             UnsupportedByBackend: `noise` was given, but a site has no noise form.
+            NonFiniteError: a draw or a parameter is NaN or infinite, or a computed value NaN; names the first site.
+            SupportError: a parameter that has to be positive is negative.
         """
         fixed = self.value_arrays(values or {})
         given = frozenset(fixed)
@@ -403,6 +408,9 @@ class Compiled:
                 )
             arrays = {s.name: self.backend.array(noise[s.name], "float", self.precision) for s in specs}
         result = function(self.param_arrays(params), fixed, self.bind(emitted, data), arrays, lead=shape)
+        bad = result.pop(TROUBLE, None)
+        if bad is not None and is_troubled(self.backend.to_numpy(bad)):
+            raise drawing_fault(self, fixed, result, params, data)
         return {name: self._spread(name, array, shape) for name, array in result.items()}
 
     def _spread(self, name: str, array: Array, shape: tuple[int, ...]) -> Array:

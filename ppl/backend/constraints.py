@@ -18,6 +18,8 @@ _BOTH: dict[str, str] = {
     "positive_vector": "positive",
 }
 _LACKING: dict[tuple[str, str], str] = {
+    ("pyro", "falling"): "Pyro has no such constraint.",
+    ("numpyro", "falling"): "NumPyro has no such constraint.",
     ("pyro", "zero_sum"): "Pyro has no such constraint.",
     ("pyro", "real_matrix"): "Pyro has no such constraint.",
     ("numpyro", "sphere"): "NumPyro knows the set, but no map of real numbers onto it.",

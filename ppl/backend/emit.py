@@ -256,7 +256,7 @@ class FunctionEmitter:
         return lowering.call(
             "runtime.call_network",
             f"networks[{name!r}]",
-            "params",
+            "runtime.held(params)" if dict(node.attrs).get("held") else "params",
             repr(name),
             x.text,
             str(x.layout.rank),

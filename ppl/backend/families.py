@@ -7,7 +7,7 @@ libraries' log densities to that statement.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, NoReturn
 
@@ -33,6 +33,7 @@ class Writer:
     library: Library
     text: ValueText
     nested: DistributionText
+    networks: Mapping[str, str]
 
     def param(self, item: Distribution, name: str) -> str:
         """A parameter of a distribution, its independent axes aligned."""
@@ -82,7 +83,13 @@ PLAIN_IN: dict[Library, frozenset[str]] = {
 _OWN_FUNCTIONS = "Inference by ppl.infer evaluates the program's own density, which has this family on both backends."
 
 
-def native_text(library: Library, item: Distribution, text: ValueText, nested_text: DistributionText) -> str:
+def native_text(
+    library: Library,
+    item: Distribution,
+    text: ValueText,
+    nested_text: DistributionText,
+    networks: Mapping[str, str] | None = None,
+) -> str:
     """A distribution as the library's own expression, without expansion, to_event or mask.
 
     Args:
@@ -90,11 +97,12 @@ def native_text(library: Library, item: Distribution, text: ValueText, nested_te
         item: the distribution.
         text: writes a value.
         nested_text: writes a distribution that this one is made of, with its expansion but without to_event.
+        networks: the variable that holds each network.
 
     Raises:
         UnsupportedByBackend: the library has no such family.
     """
-    writer = Writer(library, text, nested_text)
+    writer = Writer(library, text, nested_text, networks or {})
     item = item.spelled()
     custom = CUSTOM.get(item.family)
     if custom is not None:
@@ -284,7 +292,8 @@ def bijection_text(write: Writer, bijection: Bijection, domain: Support, rank: i
     prefix = "dist.transforms."
     if kind in names:
         return prefix + names[kind]
-    operands = {name: write.operand(value, rank) for name, value in bijection.params.items()}
+    weights = bijection.weights if isinstance(bijection, families.Flow) else {}
+    operands = {name: write.operand(v, rank) for name, v in bijection.params.items() if name not in weights}
     match bijection:
         case families.Compose():
             inner = []
@@ -308,6 +317,8 @@ def bijection_text(write: Writer, bijection: Bijection, domain: Support, rank: i
             if write.library == "pyro" and bijection.params["exponent"].op == "const":
                 exponent = f"torch.tensor({exponent})"
             return f"{prefix}PowerTransform({exponent})"
+        case families.Flow():
+            return _flow(write, bijection, operands)
         case families.Permute():
             order = list(bijection.static["permutation"])
             if write.library == "pyro":
@@ -324,6 +335,14 @@ def bijection_text(write: Writer, bijection: Bijection, domain: Support, rank: i
         "torch fills the triangle from a matrix, not from a vector." if kind.startswith(("Lower", "Pos")) else "",
         _OWN_FUNCTIONS,
     )
+
+
+def _flow(write: Writer, flow: families.Flow, operands: Mapping[str, str]) -> str:
+    given = list(operands.values())
+    if any(v.op != "network" for v in flow.weights.values()):
+        rows = [f'"{name.removeprefix(f"{flow.name}.")}": {write.text(v)}' for name, v in flow.weights.items()]
+        given.append(f"weights={{{', '.join(rows)}}}")
+    return f"{write.networks[flow.name]}.given({', '.join(given)})"
 
 
 def _affine(write: Writer, loc: str, scale: str, domain: Support, rank: int) -> str:

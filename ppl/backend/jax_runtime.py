@@ -203,7 +203,8 @@ def chain(
     would reach whole nats in float32.
 
     Args:
-        first: log weights in the first step beyond `own`, shape (..., values...); with `starts`, for each step.
+        first: log weights in the first step beyond `own`, shape (..., values...); with `starts`, one for each step,
+            shape (..., steps, values...).
         own: log weights in each step, shape (..., steps, values...).
         pair: log weights of values now and before, shape (..., values..., values...); with `moving`, of each step.
         sites: how many sites there are, and so axes of values.
@@ -264,6 +265,11 @@ def call_network(
     out = jax.vmap(filled)(x.reshape((-1, *x.shape[x.ndim - rank :])))
     check_rows(name, out.shape[1:], shape)
     return out.reshape(front + out.shape[1:])
+
+
+def held(params: dict[str, Array]) -> dict[str, Array]:
+    """Parameters as constants for the gradient."""
+    return {name: jax.lax.stop_gradient(p) for name, p in params.items()}
 
 
 def leaf_name(path: Any) -> str:
@@ -332,6 +338,7 @@ __all__ = [
     "cummin",
     "diag_embed",
     "gather",
+    "held",
     "layer_norm",
     "leaf_name",
     "map_elements",

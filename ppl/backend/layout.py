@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from ppl.errors import PlateError
 from ppl.program.program import Program
-from ppl.program.values import Lane, Plate, Value, walk
+from ppl.program.values import Axis, Lane, Plate, Value, walk
 
 
 @dataclass(frozen=True)
@@ -74,21 +74,29 @@ def plate_positions(*programs: Program, without: Collection[str] = ()) -> dict[s
 
 
 def lane_positions(roots: Iterable[Value], outside: int) -> dict[str, int]:
-    """The position of every lane in some expressions: outside all plates; lanes that never meet share positions.
+    """The position of every lane and axis in some expressions: outside all plates; those that never meet share them.
 
     Args:
         roots: the expressions.
         outside: the greatest position of a plate.
     """
     meets: dict[str, set[str]] = {}
+    axes: dict[str, Axis] = {}
     for node in walk(list(roots)):
         # A chain sums out lanes that only some of its operands have; the others must not stand in their place.
         meeting = node.args if node.op == "chain" else (node,)
-        lanes = [p.name for value in meeting for p in value.plates if isinstance(p, Lane)]
+        lanes = [p.name for value in meeting for p in value.plates if isinstance(p, (Lane, Axis))]
+        axes.update((p.name, p) for p in node.plates if isinstance(p, Axis))
         for name in lanes:
             meets.setdefault(name, set()).update(lanes)
     positions: dict[str, int] = {}
+    for axis in sorted(axes.values(), key=lambda a: (a.depth, a.name)):
+        # Noise arrives with its axes in the order of their depths.
+        inside = [positions[n] for n in meets[axis.name] if n in positions]
+        positions[axis.name] = 1 + max(inside, default=outside)
     for name, others in meets.items():
+        if name in positions:
+            continue
         taken = {positions[o] for o in others if o in positions}
         positions[name] = next(p for p in itertools.count(outside + 1) if p not in taken)
     return positions

@@ -102,7 +102,7 @@ class Lowering:
         return self.pieces[id(root)]
 
     def _operands_of(self, node: Value) -> Sequence[Value]:
-        """What is lowered before a node: all operands, but not the steps of a recurrence, which are a function."""
+        """What is lowered before a node: all operands; of a recurrence, those that stand outside of its steps."""
         if id(node) in self.pieces:
             return ()
         return outside(node) if node.op == "scan" else node.args
@@ -192,7 +192,7 @@ class Lowering:
         args = [self.pieces[id(a)] for a in node.args]
         from ppl.program.vocabulary import OPS
 
-        if OPS[node.op].kind == "elementwise":
+        if node.op in OPS and OPS[node.op].kind == "elementwise":
             return self._elementwise(node, args)
         if node.op not in TAKES_NUMBERS:
             args = [self.array(a) for a in args]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from ppl.errors import UnknownNameError, UnsupportedByBackend, nearest, user_location
 from ppl.language.dist.imputed import Imputed
 from ppl.program.distributions import Distribution
+from ppl.program.flows import is_flow
 from ppl.program.missing import completed, missing_site
 from ppl.program.networks import NetworkSpec
 from ppl.program.ops import to_float
@@ -30,10 +31,12 @@ from .native_data import native_likelihood
 from .native_names import RESERVED, network_variables, variable_names
 from .native_networks import (
     equinox_network,
+    flow_network,
     function_network,
     is_library_made,
     layer_inputs,
     mapped_axes,
+    refuse_one_way,
     torch_network,
 )
 from .native_resolver import NativeResolver
@@ -42,23 +45,11 @@ from .pieces import Piece
 from .scan_groups import groups, native_positions
 from .spelling import ATOM, NATIVE_JAX, TORCH
 from .stored import Stored
+from .text_layout import laid_out
 
 BACKENDS = ("numpyro", "pyro")
 
 
-@dataclass(frozen=True)
-class Dialect:
-    """What differs between the two libraries in a native model, beyond the array library."""
-
-    name: str
-    constraints: str
-    event_dim: bool
-
-
-DIALECTS = {
-    "pyro": Dialect("pyro", "dist.constraints", True),
-    "numpyro": Dialect("numpyro", "dist.constraints", False),
-}
 # A sample statement longer than this gets its parameters named; a parameter shorter than that stays where it is.
 LONGEST_LINE = 110
 LONGEST_PARAMETER = 20
@@ -108,25 +99,26 @@ class NativeEmitter:
     def __init__(self, program: Program, backend: Library, stored: Stored | None = None) -> None:
         self.program = program
         self.stored = stored
-        self.dialect = DIALECTS[backend]
         self.backend: Library = backend
         self.positions = native_positions(program)
         self.spelling = TORCH if backend == "pyro" else NATIVE_JAX
-        self.lines: list[str] = []
-        self.depth = 1
         self.known: dict[str, Piece] = {}
-        self.inlined = {n.name for n in program.networks.values() if n.random}
         self.plate_variables: dict[str, str] = {}
         self.variables = variable_names(program)
         self.network_variables = network_variables(program)
-        # In the step of a loop, the variable that counts the steps.
+        self.held = self.network_variables | {n: self.variables[n] for n, s in program.networks.items() if s.trained}
+        # In the step of a loop, the variable that counts the steps, and those of values that the data's may not become.
         self.step = ""
+        self.step_variables: dict[str, str] = {}
+        # What the steps of earlier scans have computed last, by identity: it is read as a whole.
+        self.handed_on: dict[int, Value] = {}
 
     # --- the whole text --------------------------------------------------------------------------------------------
 
     def source(self, function: str) -> str:
         """The module text: imports, networks, one function."""
         program = self.program
+        refuse_one_way(program)
         inputs = [self.variables[i.name] for i in program.inputs]
         observed = [self.variables[n] for n in program.observed]
         arguments = inputs + [f"{name}=None" for name in observed]
@@ -162,12 +154,12 @@ class NativeEmitter:
                 body += [indent + line for line in self.lowering.lines[start:]]
                 body += [indent + line for line in text]
         networks = self._networks()
-        text = "\n".join([f"def {function}({', '.join(arguments)}):", *body])
+        text = "\n".join([f"def {function}({', '.join(arguments)}):", *laid_out(body)])
         return module_text(self.backend, [*networks, text], self.stored.imports if self.stored else ())
 
     def _networks(self) -> list[str]:
         """Definitions of the networks; then, where values are stored, the lines that read them."""
-        networks = [n for n in self.program.networks.values() if not n.random]
+        networks = [n for n in self.program.networks.values() if not n.random or is_flow(n.spec.layers)]
         blocks = [self._network_definition(n.spec) for n in networks]
         if self.stored is not None and (self.program.params or any(n.trained for n in networks)):
             loads = [self.stored.network(self.network_variables[n.name], n.name) for n in networks if n.trained]
@@ -200,7 +192,7 @@ class NativeEmitter:
         return f"{self.backend}.plate({text_of(name)}, {size}, dim=-{self.positions[name]})"
 
     def enter(self, open_now: tuple[Plate, ...], plates: tuple[Plate, ...]) -> list[str]:
-        """Lines that open plates, when some are open already."""
+        """Lines that open plates, those that are open already excepted."""
         lines = []
         for depth in range(_shared(open_now, plates), len(plates)):
             plate = plates[depth]
@@ -226,7 +218,7 @@ class NativeEmitter:
     # --- statements -----------------------------------------------------------------------------------------------
 
     def statement(self, statement: Statement, body: Any) -> list[str]:
-        """The lines of one statement, from what it is made of."""
+        """The lines of one statement."""
         name = statement.name
         variable = self.variables[name]
         library = self.backend
@@ -234,6 +226,7 @@ class NativeEmitter:
             case Sample():
                 frame = frame_of(statement.plates, self.positions)
                 obs = self._observed(statement, frame) if statement.observed else ""
+                variable = self.step_variables.get(name, variable)
                 auxiliary = ', infer={"is_auxiliary": True}' if statement.auxiliary else ""
                 call = f"{library}.sample({self._site_name(name)}, {self._distribution(body, frame)}{obs}{auxiliary})"
                 if len(call) > LONGEST_LINE:
@@ -246,7 +239,7 @@ class NativeEmitter:
                     # As indices they have to be integers.
                     piece = Piece(f"{variable}.long()", ATOM, piece.layout)
                 self.known[name] = piece
-                used = self._is_used(name)
+                used = self.is_used(name)
                 return [f"{variable} = {call}" if used else call]
             case Deterministic():
                 piece = self.lowering.piece(body)
@@ -260,7 +253,7 @@ class NativeEmitter:
                     full = self.lowering.shape_text(Layout(False, frame, 0), body.shape)
                     aligned = self.lowering.aligned(piece, Layout(False, frame, body.ndim))
                     text = f"{self.spelling.module}.broadcast_to({text if piece.number else aligned.text}, {full})"
-                event = f", event_dim={body.ndim}" if self.dialect.event_dim else ""
+                event = f", event_dim={body.ndim}" if self.backend == "pyro" else ""
                 return [f"{variable} = {library}.deterministic({self._site_name(name)}, {text}{event})"]
             case Factor():
                 piece = self.lowering.piece(body)
@@ -312,7 +305,8 @@ class NativeEmitter:
         """Whether the library draws a discrete site as real numbers: Pyro does, categories excepted."""
         return self.backend == "pyro" and site.dist.dtype != "float" and site.dist.family != "Categorical"
 
-    def _is_used(self, name: str) -> bool:
+    def is_used(self, name: str) -> bool:
+        """Whether the rest of the model reads a site."""
         read = any(name in self.program.parents(s.name) for s in self.program.statements)
         return read or isinstance(self.program.sites[name].dist, Imputed)
 
@@ -333,7 +327,7 @@ class NativeEmitter:
 
     def _constraint(self, support: Support) -> str:
         name = constraint_name(self.backend, support.kind)
-        text = f"{self.dialect.constraints}.{name}"
+        text = f"dist.constraints.{name}"
         if support.bounds:
             text += f"({', '.join(self.lowering.piece(b).text for b in support.bounds)})"
         return text
@@ -382,7 +376,7 @@ class NativeEmitter:
         def nested(inner: Distribution) -> str:
             return self._expanded(inner, len(inner.event_shape) - inner.event_rank)
 
-        return native_text(self.backend, dist, text, nested)
+        return native_text(self.backend, dist, text, nested, self.held)
 
     # --- leaves and networks -----------------------------------------------------------------------------------------
 
@@ -394,6 +388,9 @@ class NativeEmitter:
             return Piece(text, ATOM, Layout(False, frame, 0))
         if leaf.op == "input":
             return Piece(self.variables[leaf.attr("name")], ATOM + 1, Layout(False, (), leaf.ndim))
+        if leaf.op == "network":
+            own = text_of(leaf.attr("weight").removeprefix(f"{leaf.attr('name')}."))
+            return Piece(f"{self.variables[leaf.attr('name')]}.weights[{own}]", ATOM + 1, Layout(False, (), leaf.ndim))
         piece = self.known[leaf.attr("name")]
         return replace(piece, text=piece.text.removesuffix(".long()")) if dict(leaf.attrs).get("cast") else piece
 
@@ -477,6 +474,8 @@ class NativeEmitter:
                 return self.stored.own(name, spec, factory, self.program.networks[spec.name].location)
             own = "function" if spec.is_function else "module"
             return f"{name} = networks[{text_of(spec.name)}]  # your own {own}"
+        if is_flow(spec.layers):
+            return flow_network(name, self.program.networks[spec.name], self.spelling, self._array_text)
         if not is_library_made(spec):
             return function_network(name, spec, self._call(spec), self.spelling, self._array_text)
         if self.backend == "pyro":

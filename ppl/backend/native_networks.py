@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ppl.errors import UnsupportedByBackend
+from ppl.errors import StrategyError, UnsupportedByBackend, naming_site
+from ppl.language.dist.flows import flows_of
+from ppl.program.flows import flow_context, flow_size, refusal, run_flow
 from ppl.program.networks import ACTIVATIONS, Layer, NetworkSpec, Weight, apply_layer, apply_network
+from ppl.program.program import Program
 from ppl.program.simplify import simplify
+from ppl.program.statements import Network
 from ppl.program.values import Shape, Value, reference
 
 from .layout import Layout
 from .lowering import Lowering, text_of
 from .pieces import Piece
 from .spelling import ATOM, Spelling
+from .text_layout import laid_out
 
 _CONVOLUTIONS = tuple(f"{kind}{rank}d" for kind in ("conv", "conv_transpose") for rank in (1, 2, 3))
 # Layers that both torch.nn and equinox.nn have, with the same weights.
@@ -171,29 +176,83 @@ def function_network(name: str, spec: NetworkSpec, call: Value, spelling: Spelli
     stems = ["x", *(f"other_{i}" for i in range(1, len(given)))] if len(given) != 2 else ["x", "other"]
     leaves = [reference("input", n, (), a.shape, a.dtype) for n, a in zip(stems, given, strict=True)]
 
+    def weight(full: str, w: Weight) -> Value:
+        return reference("param", full, (), w.shape, "float")
+
+    out = apply_network(spec, leaves[0], weight, tuple(leaves[1:]))
+    function = f"{name.removesuffix('_network')}_function"
+    text = _function(function, spec, stems, [out], spelling, arrays)
+    return f"{text}\n\n{name} = modules.FunctionModule({function}, {_starts(spec, spelling)})"
+
+
+def flow_network(name: str, network: Network, spelling: Spelling, arrays: Any) -> str:
+    """The definition of a flow: its two directions as functions of its weights, each giving log volumes as well.
+
+    Args:
+        name: the variable that holds the flow.
+        network: the network; if its weights are sites of the model, the flow has none of its own.
+        spelling: the words of the array library.
+        arrays: writes an array constant as text.
+    """
+    spec = network.spec
+    size, width = flow_size(spec.layers), flow_context(spec.layers)
+    weights = [reference("param", full, (), w.shape, "float") for full, w in spec.weights.items()]
+    context = reference("input", "context", (), (width,), "float") if width else None
+    texts: list[str] = []
+    functions: list[str] = []
+    for direction in ("forward", "inverse"):
+        backward = direction == "inverse"
+        if refusal(spec.layers, backward) is not None:
+            functions.append("None")
+            continue
+        functions.append(f"{name.removesuffix('_network')}_{direction}")
+        x = reference("input", "y" if backward else "x", (), (size,), "float")
+        image = run_flow(spec.layers, x, weights, context, backward)
+        stems = [x.attr("name"), *(["context"] if width else [])]
+        texts.append(_function(functions[-1], spec, stems, list(image), spelling, arrays))
+    starts = "{}" if network.random else _starts(spec, spelling)
+    return "\n\n".join(texts) + f"\n\n{name} = modules.FlowModule({', '.join(functions)}, {starts})"
+
+
+def refuse_one_way(program: Program) -> None:
+    """Refuse observed sites whose flow cannot score given values; latent ones may be those of a guide.
+
+    Raises:
+        StrategyError: naming the site.
+    """
+    for site in program.observed.values():
+        for flow in flows_of(site.dist):
+            reason = refusal(flow.layers, backward=True)
+            if reason is not None:
+                with naming_site(site.name, program.name, site.location):
+                    raise StrategyError(reason[0], got=repr(site.dist), remedy=reason[1])
+
+
+def _function(
+    function: str, spec: NetworkSpec, stems: list[str], results: list[Value], spelling: Spelling, arrays: Any
+) -> str:
+    """The definition of a function of weights and elements, any leading axes in front."""
+
     def load(leaf: Value) -> Piece:
         if leaf.op == "input":
             return Piece(leaf.attr("name"), ATOM + 1, Layout(True, (), leaf.ndim))
         own = leaf.attr("name").removeprefix(f"{spec.name}.")
         return Piece(f"weights[{text_of(own)}]", ATOM, Layout(False, (), leaf.ndim))
 
-    def weight(full: str, w: Weight) -> Value:
-        return reference("param", full, (), w.shape, "float")
-
-    out = simplify({"out": apply_network(spec, leaves[0], weight, tuple(leaves[1:]))})["out"]
+    simple = simplify({str(i): value for i, value in enumerate(results)}).values()
     lowering = Lowering(spelling, {}, "", load, taken={*stems, "weights"}, name_hints=False, inline_arrays=arrays)
-    lowering.plan([out])
-    result = lowering.piece(out).text
-    function = f"{name.removesuffix('_network')}_function"
-    body = "".join(f"    {line}\n" for line in [*lowering.lines, f"return {result}"])
+    lowering.plan(list(simple))
+    result = ", ".join(lowering.array(lowering.piece(out)).text for out in simple)
+    body = "".join(f"{line}\n" for line in laid_out(f"    {line}" for line in [*lowering.lines, f"return {result}"]))
+    return f"def {function}(weights, {', '.join(stems)}):\n    # {spec.text}\n{body}"
+
+
+def _starts(spec: NetworkSpec, spelling: Spelling) -> str:
     rows = "".join(
         f"    {text_of(full.removeprefix(f'{spec.name}.'))}: {_start(w, i, spelling)},\n"
         for i, (full, w) in enumerate(spec.weights.items())
     )
-    return (
-        f"def {function}(weights, {', '.join(stems)}):\n    # {spec.text}\n{body}\n\n"
-        f"{name} = modules.FunctionModule({function}, {{\n{rows}}})"
-    )
+    return f"{{\n{rows}}}"
 
 
 def _start(weight: Weight, index: int, spelling: Spelling) -> str:

@@ -48,6 +48,15 @@ class ScanWriter:
         self.resolved = resolved
         self.own = {m.name for m in self.members}
         self.sliced: dict[str, tuple[Value, Piece]] = {}
+        latent = [m.name for m in members if isinstance(m, Sample) and not m.observed]
+        if emitter.backend == "numpyro" and carries[0].reverse and latent:
+            raise UnsupportedByBackend(
+                emitter.backend,
+                "a scan from the last step to the first as a native model",
+                "its scan hands given values to the steps in the opposite order",
+                "Use the inference of ppl, which has no such limit, or flip the data and scan forwards.",
+                site=latent[0],
+            )
         for m in members:
             if isinstance(m, Sample) and m.missing is not None and m.missing.how == "imputed":
                 raise UnsupportedByBackend(
@@ -89,6 +98,8 @@ class ScanWriter:
         def strip(node: Value, args: tuple[Value, ...]) -> Value | None:
             if time not in node.plates:
                 return None
+            if id(node) in emitter.handed_on:
+                return slot(id(node), node, node)
             if node.op == "element" and node.attr("plate") == time and time not in node.args[0].plates:
                 return slot(id(node.args[0]), node, node.args[0])
             if node.op == "plate_index":
@@ -103,7 +114,7 @@ class ScanWriter:
                 return Value("site", (), node.attrs, plates, node.shape, node.dtype, node.hint)
             return Value(node.op, args, node.attrs, plates, node.shape, node.dtype, node.hint)
 
-        stripped = rewrite(roots, strip)
+        stripped = rewrite(roots, strip, lambda node: id(node) in emitter.handed_on)
         self.handed = {c.name: slots.get(("carry", c.name)) for c in self.carries}
         self.index = slots.get("index")
         out: dict[str, Any] = {key: v for key, v in stripped.items() if key.startswith("next/")}
@@ -255,7 +266,9 @@ class ScanWriter:
         if name.startswith("next/"):
             # What the last statement of a step computes is read as an expression, not by name.
             carry = self.emitter.program.carries[name.removeprefix("next/")]
-            self.emitter.lowering.hold(self.emitter.resolver.value(carry.following), piece)
+            value = self.emitter.resolver.value(carry.following)
+            self.emitter.lowering.hold(value, piece)
+            self.emitter.handed_on[id(value)] = value
         else:
             self.emitter.known[name] = piece
 
@@ -343,11 +356,14 @@ class ScanWriter:
             out.append(f"        {variable} = {self._at_step(piece.text, at) if moved else f'{piece.text}[{at}]'}")
         out += [f"        {kept[n]}.append({handed[n]})" for n in later if n in handed]
         emitter.step = at
+        observed = [m.name for m in self.members if isinstance(m, Sample) and m.observed and emitter.is_used(m.name)]
+        emitter.step_variables = {n: low.fresh(f"{emitter.variables[n]}_{at}") for n in observed}
         out += self._statements(values, 1)
         emitter.step = ""
         more, following = self._next(values, 1)
         out += more
-        out += [f"        {kept[n]}.append({emitter.variables[n]})" for n in later if n not in stems]
+        own = {**emitter.variables, **emitter.step_variables}
+        out += [f"        {kept[n]}.append({own[n]})" for n in later if n not in stems]
         out.append(f"        {', '.join(handed.values())} = {', '.join(following)}")
         out += [f"        {kept[f'next/{n}']}.append({handed[n]})" for n in handed if f"next/{n}" in kept]
         for name, steps_name in kept.items():

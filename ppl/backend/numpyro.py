@@ -6,15 +6,13 @@ NumPyro and equinox are imported where they are used: a variational fit needs ne
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from ppl.errors import UnsupportedByBackend
 from ppl.program.networks import NetworkSpec
@@ -22,22 +20,15 @@ from ppl.program.program import Program
 from ppl.program.statements import Network
 
 from .emit import Emitted, execute
+from .jax_arrays import draw_noise, x64
+from .jax_chunks import chunked
 from .jax_foreign import foreign_function, module_shape
+from .jax_optimization import JaxOptimization
 from .jax_runtime import leaf_name
 from .native_names import native_values, network_variables, variable_names
 from .native_networks import is_library_made
-from .protocol import Arrays, NoiseShape, NUTSResult, NUTSSettings, OptimizerSpec
+from .protocol import Arrays, ChunkRound, NoiseShape, NUTSResult, NUTSSettings, OptimizerSpec, Part
 from .spelling import JAX, Spelling
-
-
-@contextlib.contextmanager
-def x64(precision: str) -> Iterator[None]:
-    """Allow float64 inside; the global setting of JAX stays as it was."""
-    if precision == "float64":
-        with jax.enable_x64(True):
-            yield
-    else:
-        yield
 
 
 class NumPyroBackend:
@@ -69,10 +60,14 @@ class NumPyroBackend:
         """Independent keys."""
         return list(jax.random.split(key, count))
 
+    def copy(self, key: jax.Array) -> jax.Array:
+        """The key itself: keys have no state."""
+        return key
+
     def noise(self, key: jax.Array, shapes: Sequence[NoiseShape], precision: str) -> Arrays:
-        """Random arguments; noise of one kind comes from one draw, which costs less than one draw each."""
+        """Random arguments."""
         with x64(precision):
-            return _noise(key, tuple(shapes), precision)
+            return draw_noise(key, tuple(shapes), precision)
 
     def function(self, emitted: Emitted, precision: str, networks: Mapping[str, Any], label: str) -> Callable[..., Any]:
         """The emitted function."""
@@ -94,6 +89,10 @@ class NumPyroBackend:
                 return compiled(*args, **kwargs)
 
         return call
+
+    def gradient(self, function: Callable[..., Any], argument: int, precision: str) -> Callable[..., Arrays]:
+        """The gradient of a function with one number as its result, by one of its arguments."""
+        return self.jit(jax.grad(function, argnums=argument), precision)
 
     def context(self, precision: str) -> contextlib.AbstractContextManager[None]:
         """Where arrays of this precision may be computed with."""
@@ -201,6 +200,17 @@ class NumPyroBackend:
 
     # --- algorithms -----------------------------------------------------------------------------------------------
 
+    def chunked(
+        self,
+        rounds: Sequence[ChunkRound],
+        last: Callable[..., Any],
+        noise: Mapping[str, int],
+        size: int,
+        chunk: int,
+    ) -> Callable[..., Any]:
+        """A loss out of its parts, one chunk of particles at a time."""
+        return chunked(rounds, last, noise, size, chunk)
+
     def check_step(self, emitted: Emitted, compile: bool) -> None:
         """JAX compiles every step, recurrences as loops."""
 
@@ -210,7 +220,7 @@ class NumPyroBackend:
         params: Mapping[str, np.ndarray],
         data: Arrays,
         noise: Sequence[NoiseShape],
-        optimizer: OptimizerSpec,
+        optimizer: OptimizerSpec | tuple[Part, ...],
         key: jax.Array,
         precision: str,
         compile: bool,
@@ -300,33 +310,6 @@ class FlatPotential:
         return np.concatenate([np.reshape(values[n], (len(values[n]), -1)) for n in self.shapes], axis=1)
 
 
-def _noise(key: jax.Array, shapes: tuple[NoiseShape, ...], precision: str) -> Arrays:
-    out: Arrays = {}
-    plain = {"normal": jax.random.normal, "uniform": _open_uniform}
-    own = [s for s in shapes if s.kind == "key"]
-    kinds = [k for k in plain if any(s.kind == k for s in shapes)]
-    count = len(kinds) + len(own)
-    keys = jax.random.split(key, count) if count > 1 else [key][:count]
-    for kind, k in zip(kinds, keys, strict=False):
-        members = [s for s in shapes if s.kind == kind]
-        if len(members) == 1:
-            out[members[0].name] = plain[kind](k, members[0].shape, dtype=precision)
-            continue
-        flat = plain[kind](k, (sum(int(np.prod(s.shape)) for s in members),), dtype=precision)
-        start = 0
-        for s in members:
-            size = int(np.prod(s.shape))
-            out[s.name] = flat[start : start + size].reshape(s.shape)
-            start += size
-    for s, k in zip(own, keys[len(kinds) :], strict=True):
-        out[s.name] = k
-    return out
-
-
-def _open_uniform(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
-    return jax.random.uniform(key, shape, dtype=dtype, minval=jnp.finfo(dtype).tiny)
-
-
 def fill_module(network: Network, module: Any, params: Mapping[str, np.ndarray], precision: str) -> Any:
     """An equinox module with its arrays taken from parameters by name."""
     import equinox as eqx
@@ -353,99 +336,3 @@ def fill_module(network: Network, module: Any, params: Mapping[str, np.ndarray],
             value = jnp.asarray(array, dtype=precision)
             layers[i] = eqx.tree_at(lambda m, n=w.name: getattr(m, n), layers[i], value)
     return eqx.tree_at(lambda m: m.layers, module, tuple(layers))
-
-
-def make_optimizer(spec: OptimizerSpec) -> optax.GradientTransformation:
-    """The optax optimiser of a specification."""
-    rate: Any = spec.learning_rate
-    if spec.decay == "cosine":
-        rate = optax.cosine_decay_schedule(spec.learning_rate, spec.decay_steps, spec.final_fraction)
-    elif spec.decay == "exponential":
-        rate = optax.exponential_decay(spec.learning_rate, spec.decay_steps, spec.final_fraction)
-    settings = dict(spec.settings)
-    match spec.name:
-        case "adam":
-            base = optax.adam(rate, b1=settings["beta1"], b2=settings["beta2"], eps=settings["eps"])
-        case "adamw":
-            base = optax.adamw(
-                rate,
-                b1=settings["beta1"],
-                b2=settings["beta2"],
-                eps=settings["eps"],
-                weight_decay=settings["weight_decay"],
-            )
-        case "sgd":
-            base = optax.sgd(rate, momentum=settings["momentum"] or None)
-        case _:
-            base = optax.rmsprop(rate, decay=settings["alpha"], eps=settings["eps"], eps_in_sqrt=False)
-    return base if spec.clip_norm is None else optax.chain(optax.clip_by_global_norm(spec.clip_norm), base)
-
-
-class JaxOptimization:
-    """A fused loop: many steps in one `lax.scan`, compiled once for each number of steps."""
-
-    def __init__(
-        self,
-        loss: Callable[..., Any],
-        params: Mapping[str, np.ndarray],
-        data: Arrays,
-        noise: tuple[NoiseShape, ...],
-        optimizer: OptimizerSpec,
-        key: jax.Array,
-        precision: str,
-    ) -> None:
-        self.data = data
-        self.precision = precision
-        transform = make_optimizer(optimizer)
-        with x64(precision):
-            start = {k: jnp.asarray(v, dtype=precision) for k, v in params.items()}
-            self.carry: Any = (start, transform.init(start), key)
-
-        def step(carry: Any, index: Arrays, data: Arrays) -> tuple[Any, jax.Array]:
-            params, state, key = carry
-            key, now = jax.random.split(key)
-            draws = _noise(now, noise, precision)
-            value, grads = jax.value_and_grad(loss)(params, {}, data, draws, index)
-            updates, state = transform.update(grads, state, params)
-            return (optax.apply_updates(params, updates), state, key), value
-
-        @partial(jax.jit, static_argnames="steps")
-        def many(carry: Any, index: Arrays, data: Arrays, steps: int) -> tuple[Any, jax.Array]:
-            return jax.lax.scan(lambda c, i: step(c, i, data), carry, index, length=steps)
-
-        self.many = many
-
-    def run(self, steps: int, index: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Advance by some steps; the losses."""
-        with x64(self.precision):
-            rows = {k: jnp.asarray(v) for k, v in index.items()}
-            self.carry, losses = self.many(self.carry, rows, self.data, steps)
-        return np.asarray(losses)
-
-    def params(self) -> Arrays:
-        """The parameters now."""
-        return dict(self.carry[0])
-
-    def snapshot(self) -> Any:
-        """The state now; arrays never change, so it is kept as it is."""
-        return self.carry
-
-    def rewind(self, snapshot: Any) -> None:
-        """Go back to a snapshot."""
-        self.carry = snapshot
-
-    def state(self) -> dict[str, np.ndarray]:
-        """Parameters, optimiser state and key as numpy arrays."""
-        params, state, key = self.carry
-        leaves = jax.tree_util.tree_leaves((params, state))
-        out = {f"leaf.{i}": np.asarray(leaf) for i, leaf in enumerate(leaves)}
-        return out | {"key": np.asarray(jax.random.key_data(key))}
-
-    def restore(self, state: Mapping[str, np.ndarray]) -> None:
-        """Go back to a state."""
-        params, opt, _ = self.carry
-        leaves, tree = jax.tree_util.tree_flatten((params, opt))
-        with x64(self.precision):
-            new = [jnp.asarray(state[f"leaf.{i}"], dtype=leaf.dtype) for i, leaf in enumerate(leaves)]
-            filled = jax.tree_util.tree_unflatten(tree, new)
-            self.carry = (*filled, jax.random.wrap_key_data(jnp.asarray(state["key"])))

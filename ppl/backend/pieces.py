@@ -21,7 +21,7 @@ class Piece:
 NUMBER = Layout(False, (), 0)
 REDUCTIONS = frozenset(["sum", "mean", "prod", "max", "min", "var", "logsumexp", "all", "any"])
 # Operations that are no less readable, and right, on bare Python numbers.
-TAKES_NUMBERS = frozenset(["broadcast_to", "take"])
+TAKES_NUMBERS = frozenset(["broadcast_to", "library_log_prob", "take"])
 
 
 def tuple_text(axes: tuple[int, ...], always: bool = False) -> str:

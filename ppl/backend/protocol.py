@@ -57,15 +57,52 @@ class OptimizerSpec:
     clip_norm: float | None = None
 
 
+@dataclass(frozen=True)
+class ChunkRound:
+    """One round of a loss that is computed for some particles at a time.
+
+    Attributes:
+        before: emitted function of values for all particles that the chunks read; None for none.
+        inside: emitted function of what a chunk hands out.
+        sliced: names of values of which each chunk reads its part.
+        outputs: names of what a chunk hands out.
+        places: for these names the number of the particles' axis.
+    """
+
+    before: Callable[..., Any] | None
+    inside: Callable[..., Any]
+    sliced: tuple[str, ...]
+    outputs: tuple[str, ...]
+    places: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some parameters with an optimiser of their own.
+
+    Attributes:
+        names: the parameters.
+        optimizer: their optimiser.
+        turns: (period, first, stop): they move at steps first ... stop - 1 of each period; None for every step.
+    """
+
+    names: tuple[str, ...]
+    optimizer: OptimizerSpec
+    turns: tuple[int, int, int] | None = None
+
+
 class Optimization(Protocol):
     """A running stochastic optimisation: parameters, optimiser state and random state."""
 
-    def run(self, steps: int, index: Mapping[str, np.ndarray]) -> np.ndarray:
+    def run(
+        self, steps: int, index: Mapping[str, np.ndarray], meanwhile: Callable[[], None] | None = None
+    ) -> np.ndarray:
         """Advance by some steps.
 
         Args:
             steps: how many.
             index: for each subsampled plate the rows of each step, shape (steps, batch).
+            meanwhile: what else there is to do; called where the steps run without this thread.
 
         Returns:
             The loss at each step, in nats, shape (steps,).
@@ -145,6 +182,10 @@ class Backend(Protocol):
         """Independent random states."""
         ...
 
+    def copy(self, key: Key) -> Key:
+        """A random state that gives the numbers again which this one gives from now on."""
+        ...
+
     def noise(self, key: Key, shapes: Sequence[NoiseShape], precision: str) -> Arrays:
         """The random arguments of an emitted function."""
         ...
@@ -155,6 +196,10 @@ class Backend(Protocol):
 
     def jit(self, function: Callable[..., Any], precision: str, static: tuple[str, ...] = ()) -> Callable[..., Any]:
         """The function compiled where the library compiles; gradients are not tracked."""
+        ...
+
+    def gradient(self, function: Callable[..., Any], argument: int, precision: str) -> Callable[..., Arrays]:
+        """The gradient of a function with one number as its result, by one of its arguments, a dict of arrays."""
         ...
 
     def context(self, precision: str) -> AbstractContextManager[None]:
@@ -198,6 +243,25 @@ class Backend(Protocol):
         """The event shape that a user's own module gives for one element; None if that takes numbers to find out."""
         ...
 
+    def chunked(
+        self,
+        rounds: Sequence[ChunkRound],
+        last: Callable[..., Any],
+        noise: Mapping[str, int],
+        size: int,
+        chunk: int,
+    ) -> Callable[..., Any]:
+        """A loss out of its parts, which holds one chunk of particles at a time, for gradients too.
+
+        Args:
+            rounds: what is computed before the loss.
+            last: emitted function of the loss.
+            noise: for random arguments that particles have of their own, the number of the particles' axis.
+            size: number of particles.
+            chunk: number of particles in a chunk; the last chunk may be smaller.
+        """
+        ...
+
     def check_step(self, emitted: Emitted, compile: bool) -> None:
         """Refuse a loss whose steps cannot be compiled as wanted.
 
@@ -216,7 +280,7 @@ class Backend(Protocol):
         params: Mapping[str, np.ndarray],
         data: Arrays,
         noise: Sequence[NoiseShape],
-        optimizer: OptimizerSpec,
+        optimizer: OptimizerSpec | tuple[Part, ...],
         key: Key,
         precision: str,
         compile: bool,

@@ -20,8 +20,9 @@ from ppl.program.program import Program
 
 from .emit import Emitted, execute
 from .native_names import native_owners, native_values, network_variables, variable_names
-from .protocol import Arrays, NoiseShape, NUTSResult, NUTSSettings, OptimizerSpec
+from .protocol import Arrays, ChunkRound, NoiseShape, NUTSResult, NUTSSettings, OptimizerSpec, Part
 from .spelling import TORCH, Spelling
+from .torch_chunks import chunked
 from .torch_foreign import foreign_function, module_shape
 from .torch_optimization import TorchOptimization
 from .torch_steps import Noise
@@ -80,6 +81,10 @@ class PyroBackend:
         seeds = torch.randint(2**62, (count,), generator=key).tolist()
         return [self.key(s) for s in seeds]
 
+    def copy(self, key: torch.Generator) -> torch.Generator:
+        """A generator in the same state."""
+        return key.clone_state()
+
     def noise(self, key: torch.Generator, shapes: Sequence[NoiseShape], precision: str) -> Arrays:
         """Random arguments."""
         noise = Noise(shapes, getattr(torch, precision))
@@ -106,6 +111,19 @@ class PyroBackend:
 
         return call
 
+    def gradient(self, function: Callable[..., Any], argument: int, precision: str) -> Callable[..., Arrays]:
+        """The gradient of a function with one number as its result, by one of its arguments."""
+
+        def call(*args: Any) -> Arrays:
+            given = {k: v.detach().clone().requires_grad_() for k, v in args[argument].items()}
+            result = function(*args[:argument], given, *args[argument + 1 :])
+            if not result.requires_grad:
+                return {k: torch.zeros_like(v) for k, v in given.items()}
+            found = torch.autograd.grad(result, list(given.values()), allow_unused=True, materialize_grads=True)
+            return dict(zip(given, found, strict=True))
+
+        return call
+
     # --- native programs ------------------------------------------------------------------------------------------
 
     def native(self, program: Program, source: str, precision: str, params: Mapping[str, np.ndarray] | None) -> Any:
@@ -127,10 +145,10 @@ class PyroBackend:
     ) -> dict[str, Any]:
         """What the native source defines, its networks filled with `params`."""
         namespace: dict[str, Any] = {"networks": {}}
-        for network in program.networks.values():
-            if network.spec.foreign is not None:
-                namespace["networks"][network.name] = self.foreign_module(network.spec, 0)[0]
         with default_dtype(precision):
+            for network in program.networks.values():
+                if network.spec.foreign is not None:
+                    namespace["networks"][network.name] = self.foreign_module(network.spec, 0)[0]
             execute(source, "model", namespace, f"{program.name} pyro model")
         for network in program.networks.values():
             module = namespace.get(network_variables(program)[network.name])
@@ -214,6 +232,17 @@ class PyroBackend:
 
     # --- algorithms -----------------------------------------------------------------------------------------------
 
+    def chunked(
+        self,
+        rounds: Sequence[ChunkRound],
+        last: Callable[..., Any],
+        noise: Mapping[str, int],
+        size: int,
+        chunk: int,
+    ) -> Callable[..., Any]:
+        """A loss out of its parts, one chunk of particles at a time."""
+        return chunked(rounds, last, noise, size, chunk)
+
     def check_step(self, emitted: Emitted, compile: bool) -> None:
         """Refuse to compile long recurrences: `torch.compile` unrolls loops.
 
@@ -234,7 +263,7 @@ class PyroBackend:
         params: Mapping[str, np.ndarray],
         data: Arrays,
         noise: Sequence[NoiseShape],
-        optimizer: OptimizerSpec,
+        optimizer: OptimizerSpec | tuple[Part, ...],
         key: torch.Generator,
         precision: str,
         compile: bool,

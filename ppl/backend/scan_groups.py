@@ -29,7 +29,7 @@ def groups(program: Program) -> Iterator[tuple[tuple[Carry, ...], list[Statement
             if inside and len(statement.plates) > len(carries[0].plates):
                 members.append(statement)
                 continue
-            if not inside or members:
+            if not inside or members or _another_scan(statement, carries[0]):
                 yield from _group(carries, members)
                 carries, members = [], []
             carries.append(statement)
@@ -44,6 +44,11 @@ def groups(program: Program) -> Iterator[tuple[tuple[Carry, ...], list[Statement
 def _group(carries: list[Carry], members: list[Statement]) -> Iterator[tuple[tuple[Carry, ...], list[Statement]]]:
     if carries or members:
         yield tuple(carries), list(members)
+
+
+def _another_scan(carry: Carry, first: Carry) -> bool:
+    """Whether a carry cannot be one of the same loop: it goes the other way, or reads all steps of the first."""
+    return carry.time != first.time or carry.reverse != first.reverse or _reads_all_steps(carry, first.time)
 
 
 def _reads_all_steps(statement: Statement, time: Plate) -> bool:

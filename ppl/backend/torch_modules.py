@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.distributions import Transform, constraints
 
 
 class FunctionModule(torch.nn.Module):
@@ -39,3 +40,88 @@ def load_weights(module: torch.nn.Module, arrays: Mapping[str, Any], name: str) 
     front = f"{name}."
     own = {key.removeprefix(front): torch.tensor(a) for key, a in arrays.items() if key.startswith(front)}
     module.load_state_dict(own)
+
+
+Direction = Callable[..., tuple[Tensor, Tensor]]
+
+
+class FlowTransform(Transform):
+    """A normalizing flow with its weights and context.
+
+    Args:
+        function: from weights, a vector and the context to its image and the log volume it stretches space by.
+        inverse_function: the same for the way back; None if there is none.
+        weights: arrays by name.
+        context: what the flow depends on, or nothing.
+    """
+
+    domain = constraints.real_vector
+    codomain = constraints.real_vector
+    bijective = True
+
+    def __init__(
+        self,
+        function: Direction | None,
+        inverse_function: Direction | None,
+        weights: Mapping[str, Tensor],
+        *context: Tensor,
+    ) -> None:
+        super().__init__(cache_size=1)
+        self.directions = (function, inverse_function)
+        self.weights = weights
+        self.context = context
+        # The last vector and image, and the log volume there: what made a draw has scored it already.
+        self._seen: tuple[Any, Any, Any] = (None, None, None)
+
+    def with_cache(self, cache_size: int = 1) -> Transform:
+        """The flow: it remembers its last pass in any case."""
+        return self
+
+    def _run(self, x: Tensor, backward: bool) -> tuple[Tensor, Tensor]:
+        function = self.directions[backward]
+        if function is None:
+            raise NotImplementedError("This flow cannot be run in this direction: it belongs in a guide.")
+        # Axes that the vectors have and the context lacks are further vectors with one context.
+        context = [c.expand(torch.broadcast_shapes(x.shape[:-1], c.shape[:-1]) + c.shape[-1:]) for c in self.context]
+        return function(self.weights, x, *context)
+
+    def _call(self, x: Tensor) -> Tensor:
+        y, volume = self._run(x, backward=False)
+        self._seen = (x, y, volume)
+        return y
+
+    def _inverse(self, y: Tensor) -> Tensor:
+        x, volume = self._run(y, backward=True)
+        self._seen = (x, y, -volume)
+        return x
+
+    def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
+        """The log volume, of the pass that found x or y if that was the last one."""
+        if self._seen[0] is x and self._seen[1] is y:
+            return self._seen[2]
+        return self._run(x, backward=False)[1] if self.directions[0] else -self._run(y, backward=True)[1]
+
+
+class FlowModule(FunctionModule):
+    """A normalizing flow as a module; a call gives the image and the log volume it stretches space by.
+
+    Args:
+        function: from weights, a vector and the context to its image and log volume; None if there is none.
+        inverse_function: the same for the way back.
+        weights: by name.
+    """
+
+    def __init__(
+        self, function: Direction | None, inverse_function: Direction | None, weights: Mapping[str, Tensor]
+    ) -> None:
+        super().__init__(function, weights)  # pyright: ignore[reportArgumentType]
+        self.directions = (function, inverse_function)
+
+    @property
+    def weights(self) -> dict[str, Tensor]:
+        """The weights by name."""
+        return dict(self.named_parameters())
+
+    def given(self, *context: Tensor, weights: Mapping[str, Tensor] | None = None) -> FlowTransform:
+        """The flow as a transform, for a context if it depends on one."""
+        return FlowTransform(*self.directions, weights or self.weights, *context)

@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .protocol import Arrays, NoiseShape, OptimizerSpec
+from .protocol import Arrays, NoiseShape, OptimizerSpec, Part
+from .torch_parts import PartedStep, PartedStore
 from .torch_steps import EagerStep, FusedStep, Noise, Step, fresh_code
 
 # Arrays up to this many numbers share the flat vector.
@@ -70,7 +71,7 @@ class TorchOptimization:
         params: Mapping[str, np.ndarray],
         data: Arrays,
         noise: Sequence[NoiseShape],
-        optimizer: OptimizerSpec,
+        optimizer: OptimizerSpec | tuple[Part, ...],
         key: torch.Generator,
         dtype: torch.dtype,
         compile: bool,
@@ -78,13 +79,21 @@ class TorchOptimization:
         self.data = data
         self.noise = Noise(noise, dtype)
         self.key = key
-        self.store = Parameters(params, dtype)
+        self.store: Parameters | PartedStore = (
+            PartedStore(params, optimizer, lambda own: Parameters(own, dtype))
+            if isinstance(optimizer, tuple)
+            else Parameters(params, dtype)
+        )
 
         def objective(leaves: list[Tensor], data: Arrays, noise: list[Tensor], rows: Arrays) -> Tensor:
             return loss(self.store.unpack(leaves), {}, data, self.noise.unpack(noise, key), rows)
 
         self.step: Step
-        if not compile:
+        if isinstance(optimizer, tuple):
+            assert isinstance(self.store, PartedStore)
+            whole = torch.compile(fresh_code(objective), dynamic=False) if compile else objective
+            self.step = PartedStep(whole, self.store, optimizer)
+        elif not compile:
             self.step = EagerStep(objective, self.store.leaves, optimizer)
         elif self.noise.keys:
             # Generators of the library's own samplers do not go into a graph: compile around them.
@@ -93,8 +102,10 @@ class TorchOptimization:
         else:
             self.step = FusedStep(objective, self.store.leaves, optimizer)
 
-    def run(self, steps: int, index: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Advance by some steps; the losses."""
+    def run(
+        self, steps: int, index: Mapping[str, np.ndarray], meanwhile: Callable[[], None] | None = None
+    ) -> np.ndarray:
+        """Advance by some steps; the losses. This thread takes the steps, so that nothing is done meanwhile."""
         rows = {k: torch.as_tensor(v, dtype=torch.int64).unbind() for k, v in index.items()}
         step, data, draw, key = self.step, self.data, self.noise.draw, self.key
         losses = [step(data, draw(key), {k: v[i] for k, v in rows.items()}) for i in range(steps)]

@@ -180,7 +180,8 @@ def chain(
     ones. Where that would take too much memory, step by step.
 
     Args:
-        first: log weights in the first step beyond `own`, shape (..., values...); with `starts`, for each step.
+        first: log weights in the first step beyond `own`, shape (..., values...); with `starts`, one for each step,
+            shape (..., steps, values...).
         own: log weights in each step, shape (..., steps, values...).
         pair: log weights of values now and before, shape (..., values..., values...); with `moving`, of each step.
         sites: how many sites there are, and so axes of values.
@@ -248,6 +249,11 @@ def call_network(
     return out.reshape(*front, *out.shape[1:])
 
 
+def held(params: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Parameters as constants for the gradient."""
+    return {name: p.detach() for name, p in params.items()}
+
+
 # --- draws by torch's own samplers ----------------------------------------------------------------------------------
 
 
@@ -291,8 +297,9 @@ def _dirichlet(concentration: Tensor, key: torch.Generator) -> Tensor:
 
 
 def sample_poisson(key: torch.Generator, rate: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Poisson draws."""
-    return torch.poisson(_full(rate.detach(), shape), generator=key).long()
+    """Poisson draws; zeros where the rate is none, for which torch would raise without saying whose it is."""
+    rate = rate.detach().nan_to_num(nan=0.0, posinf=0.0).clamp(min=0.0)
+    return torch.poisson(_full(rate, shape), generator=key).long()
 
 
 def sample_binomial(key: torch.Generator, total_count: Tensor, probs: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -328,6 +335,7 @@ __all__ = [
     "conv_transpose",
     "folded",
     "gather",
+    "held",
     "layer_norm",
     "map_elements",
     "max_pool",

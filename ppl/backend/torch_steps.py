@@ -135,7 +135,12 @@ class EagerStep:
     def __call__(self, data: Arrays, noise: list[Tensor], rows: Arrays) -> Tensor:
         """Take one step; the loss before it."""
         value = self.objective(self.leaves, data, noise, rows)
-        grads = clipped(torch.autograd.grad(value, self.leaves), self.clip)
+        self.update(torch.autograd.grad(value, self.leaves))
+        return value.detach()
+
+    def update(self, gradients: Sequence[Tensor]) -> None:
+        """Move the leaves."""
+        grads = clipped(gradients, self.clip)
         for leaf, grad in zip(self.leaves, grads, strict=True):
             leaf.grad = grad
         if self.decay is not None:
@@ -143,7 +148,6 @@ class EagerStep:
                 group["lr"] = self.base * self.decay(self.done)
         self.optimizer.step()
         self.done += 1
-        return value.detach()
 
     def state(self) -> dict[str, np.ndarray]:
         """State of the optimiser by name: `<leaf>.<name>`, and the steps of the schedule."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -42,6 +41,8 @@ def read_checkpoint(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, 
     Raises:
         FormatError: the file is cut short, damaged, or of a newer version.
     """
+    import zipfile
+
     try:
         # numpy leaves a file it cannot read open, so it gets one that is already open.
         with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:

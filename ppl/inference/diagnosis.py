@@ -1,92 +1,82 @@
-"""Where a number that is not finite came from: the first site at fault, its parameters, and what fed it."""
+"""Why the objective of a fit is not finite: the surrogate, looked at site by site."""
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ppl.errors import NonFiniteError
-from ppl.program.printing import distribution_text
+from ppl.backend.diagnosis import SMOOTH, Findings, fault, findings, gradient_fault, outputs_of
+from ppl.errors import NonFiniteError, PPLError
+from ppl.program.values import Value
 
 if TYPE_CHECKING:
     from .svi import SVIRun
 
+# How many draws of fresh noise are looked at: the noise of the step itself is gone.
+TRIES = 10
+_KEPT = "The state before this step is kept."
+_REMEDY = "Lower the learning rate, clip gradients (Adam(..., clip_norm=10)), or bound the parameters of this site."
 
-def nonfinite_error(run: SVIRun, step: int) -> NonFiniteError:
+
+def nonfinite_error(run: SVIRun, step: int) -> PPLError:
     """The error for an SVI objective that is not finite at a step: it names the first site at fault.
 
-    The same noise is drawn again from the state before that step, and every site's log density is looked at in order.
+    Noise is drawn again at the state before that step, and every site's log density is looked at in order, then every
+    site's gradient.
     """
-    backend, model, guide = run.model.backend, run.model, run.guide
-    params = {k: backend.array(v, "float", model.precision) for k, v in {**run.fixed, **_now(run)}.items()}
-    outputs: dict[str, Any] = {}
-    for name, term in run.surrogate.guide.log_probs.items():
-        outputs[f"guide/{name}"] = term
-        outputs[f"value/{name}"] = run.surrogate.guide.values[name]
-    for name, term in run.surrogate.density.terms.items():
-        outputs[f"model/{name}"] = term
-    for name, dist in run.surrogate.density.dists.items():
-        for parameter, value in dist.facts().items():
-            outputs[f"parameter/{name}/{parameter}"] = value
-    for name, dist in run.surrogate.guide.dists.items():
-        for parameter, value in dist.facts().items():
-            outputs[f"guide parameter/{name}/{parameter}"] = value
-    lead = run.method.objective.particles > 1
-    emitter = model.emitter(programs=(model.program, guide.program), lead=lead, batch=run.batch)
-    emitted = emitter.emit("diagnose", outputs)
-    function = model.load(emitted, guide.networks)
-    data = guide.bind(emitted, model.program.data)
-    rows = {k: backend.array(v[0], "int", model.precision) for k, v in run.rows(step, 1).items()}
-    noise = backend.noise(backend.key(run.seed + step), run.surrogate.noise, model.precision)
-    with backend.context(model.precision):
-        result = {k: backend.to_numpy(v) for k, v in function(params, {}, data, noise, rows).items()}
-    return _message(run, step, result)
-
-
-def _now(run: SVIRun) -> dict[str, Any]:
-    return {k: run.model.backend.to_numpy(v) for k, v in run.optimization.params().items()}
-
-
-def _message(run: SVIRun, step: int, result: dict[str, np.ndarray]) -> NonFiniteError:
-    program = run.model.program
-    for key, array in result.items():
-        kind, _, name = key.partition("/")
-        if kind not in ("guide", "model") or np.isfinite(array).all():
-            continue
-        owner = run.guide.program if kind == "guide" else program
-        statement = owner.by_name[name]
-        prefix = "guide parameter" if kind == "guide" else "parameter"
-        facts = {k.rpartition("/")[2]: v for k, v in result.items() if k.startswith(f"{prefix}/{name}/")}
-        got = ", ".join(f"{k} = {_range(v)}" for k, v in facts.items()) or "no parameters"
-        dist = getattr(statement, "dist", None)
-        remedy = None if dist is None else dist.remedy(facts)
-        parents = ", ".join(owner.parents(name)) or "none"
-        return NonFiniteError(
-            f"its log density is not finite at step {step} of the fit.",
-            site=name,
-            model=owner.name,
-            declared_at=statement.location,
-            expected=f"a finite density of {distribution_text(dist)}" if dist is not None else "a finite log weight",
-            got=f"{got}; fed by {parents}",
-            remedy="The state before this step is kept. "
-            + (
-                remedy
-                or "Lower the learning rate, clip gradients (Adam(..., clip_norm=10)), or bound the parameters of this "
-                "site."
-            ),
-        )
+    when = f"at step {step} of the fit"
+    backend, model = run.model.backend, run.model
+    world = run.surrogate.plan.world
+    density = world.density
+    outputs = outputs_of(world.log_q, world.dists, world.values, "guide/")
+    outputs |= outputs_of(density.terms, density.dists, density.values, "model/")
+    function, arguments = _function(run, step, outputs)
+    params = run.params()
+    seen: list[Findings] = []
+    for attempt in range(TRIES):
+        key = backend.key(run.seed + step + attempt * 1_000_003)
+        arguments[3] = backend.noise(key, run.surrogate.noise, model.precision)
+        with backend.context(model.precision):
+            results = {k: backend.to_numpy(v) for k, v in function(*arguments).items()}
+        seen = [
+            findings(run.guide.program, results, params, drawn=True, prefix="guide/"),
+            findings(model.program, results, params, parts=density.parts, prefix="model/"),
+        ]
+        for found in seen:
+            error = fault(found, when, remedy=_REMEDY, before=_KEPT)
+            if error is not None:
+                return error
+    for found, terms in zip(seen, (world.log_q, density.terms), strict=True):
+        gradient = functools.partial(_gradient, run, step, terms, arguments[3])
+        error = gradient_fault(found, gradient, when, SMOOTH, _KEPT)
+        if error is not None:
+            return error
     return NonFiniteError(
-        f"the objective is not finite at step {step} of the fit, though every site's log density is at fresh noise.",
-        model=program.name,
-        remedy="The gradient overflowed. Lower the learning rate or clip gradients: Adam(..., clip_norm=10).",
+        f"the objective is not finite {when}, though every site's log density and gradient is at fresh noise.",
+        model=model.program.name,
+        remedy=f"{_KEPT} {_REMEDY}",
     )
 
 
-def _range(array: np.ndarray) -> str:
-    bad = int((~np.isfinite(array)).sum())
-    if array.ndim == 0:
-        return f"{float(array):.4g}"
-    finite = array[np.isfinite(array)]
-    span = f"{finite.min():.4g} to {finite.max():.4g}" if finite.size else "no finite number"
-    return span + (f" with {bad} not finite" if bad else "")
+def _function(run: SVIRun, step: int, outputs: dict[str, Any], **settings: Any) -> tuple[Any, list[Any]]:
+    """A function of the fit's parameters, and what it is called with, noise aside."""
+    backend, model, guide = run.model.backend, run.model, run.guide
+    emitter = model.emitter(programs=(model.program, guide.program), lead=False, batch=run.batch)
+    emitted = emitter.emit("diagnose", outputs, **settings)
+    now = {k: backend.to_numpy(v) for k, v in run.optimization.params().items()}
+    params = {k: backend.array(v, "float", model.precision) for k, v in {**run.fixed, **now}.items()}
+    rows = {k: backend.array(v[0], "int", model.precision) for k, v in run.rows(step, 1).items()}
+    data = guide.bind(emitted, model.program.data)
+    return model.load(emitted, guide.networks), [params, {}, data, {}, rows]
+
+
+def _gradient(run: SVIRun, step: int, terms: Mapping[str, Value], noise: Any, name: str) -> Mapping[str, np.ndarray]:
+    """The gradient of one term by all parameters."""
+    function, arguments = _function(run, step, {"term": terms[name]}, single=True)
+    arguments[3] = noise
+    backend = run.model.backend
+    gradient = backend.gradient(lambda *given: function(*given).sum(), 0, run.model.precision)
+    return {k: backend.to_numpy(v) for k, v in gradient(*arguments).items()}

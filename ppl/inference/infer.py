@@ -16,8 +16,8 @@ from .choose import choose
 class Method(Protocol):
     """An algorithm with its settings, as a frozen dataclass."""
 
-    def check(self, program: Program, seed: int = 0) -> None:
-        """Refuse the program if the method cannot treat it correctly."""
+    def check(self, program: Program, seed: int = 0) -> object:
+        """Refuse the program if the method cannot treat it correctly; a report of what is known beforehand, if any."""
         ...
 
     def run(self, program: Program, backend: Any, seed: int, precision: str) -> Posterior:

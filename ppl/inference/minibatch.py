@@ -48,6 +48,17 @@ def batch_sizes(program: Program, batch_size: int | Mapping[str, int] | None) ->
                 expected=f"1 to {known[name].size} rows",
                 got=str(size),
             )
+        carried = [c for c in program.carries.values() if c.time == known[name]]
+        if carried and size < known[name].size:
+            raise PlateError(
+                f"scan {name!r} cannot be cut into minibatches: its steps follow one another.",
+                model=program.name,
+                declared_at=carried[0].location,
+                plate=str(known[name]),
+                expected="a plate whose elements are independent of one another",
+                got=f"a scan whose steps hand on {', '.join(c.hint for c in carried)}",
+                remedy="Fit all steps together, or declare many series as a plate around the scan and cut that.",
+            )
     # A batch of all rows is no minibatch: leaving it out saves the gather.
     return {name: size for name, size in sizes.items() if size < known[name].size}
 
@@ -63,10 +74,18 @@ class Rows:
         self.sizes = {name: (program.plate(name).size, size) for name, size in batch.items()}
         self.seed = seed
         self._cache: dict[tuple[str, int], np.ndarray] = {}
+        self._prepared: tuple[tuple[int, int], dict[str, np.ndarray]] = (0, 0), {}
 
     def __call__(self, start: int, steps: int) -> dict[str, np.ndarray]:
         """Rows of steps start ... start + steps - 1, shape (steps, batch) for each plate."""
+        key, rows = self._prepared
+        if key == (start, steps):
+            return rows
         return {name: self._rows(name, start, start + steps) for name in self.sizes}
+
+    def prepare(self, start: int, steps: int) -> None:
+        """Compute ahead the rows that will be asked for next."""
+        self._prepared = (start, steps), self(start, steps)
 
     def _rows(self, name: str, start: int, stop: int) -> np.ndarray:
         size, batch = self.sizes[name]

@@ -29,6 +29,30 @@ class Schedule:
             raise ModelError(f"{self} is not a schedule.", expected='kind "cosine" or "exponential", at least one step')
 
 
+@register
+@dataclass(frozen=True, kw_only=True)
+class Alternate:
+    """Parameters of model and guide move in turns: some steps the ones, then some steps the others.
+
+    Attributes:
+        model: steps of the model's parameters in a round.
+        guide: steps of the guide's parameters in a round.
+    """
+
+    model: int = 1
+    guide: int = 1
+
+    def __post_init__(self) -> None:
+        if self.model < 1 or self.guide < 1:
+            raise ModelError(f"{self} leaves parameters where they are.", expected="at least one step for each")
+
+    @property
+    def turns(self) -> dict[str, tuple[int, int, int]]:
+        """For each group the period, its first step, and the step after its last."""
+        period = self.model + self.guide
+        return {"model": (period, 0, self.model), "guide": (period, self.model, period)}
+
+
 @dataclass(frozen=True)
 class Optimizer:
     """What all optimisers have.

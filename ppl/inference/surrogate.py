@@ -1,10 +1,13 @@
-"""The surrogate: one scalar loss as an expression graph, built from model, guide and objective."""
+"""The compiled loss of a fit: its objective as an emitted function, and the space of its parameters."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
+
+import numpy as np
 
 from ppl.backend.compiled import Compiled
 from ppl.backend.emit import Emitted
@@ -12,13 +15,40 @@ from ppl.backend.protocol import NoiseShape
 from ppl.errors import StrategyError
 from ppl.program.ops import apply
 from ppl.program.program import Program, expressions
-from ppl.program.statements import Sample
-from ppl.program.values import Value, walk
-from ppl.transforms.density import Density, Simulator, log_density, simulator
-from ppl.transforms.exact import exact_sites
+from ppl.program.values import Axis, Value, walk
+from ppl.transforms.density import NoiseSpec
 from ppl.transforms.unconstrain import unconstrained_params
 
-from .objective import Bound, Objective
+from .chunking import chunked_loss
+from .gradient.contract import Strategy, zero
+from .gradient.resolve import Resolution, resolve
+from .gradient.surrogate import Assembly, Extra
+from .gradient.verdict import Report, verdicts
+from .gradient.worlds import Contexts, Setting, World
+from .objective.checking import as_groups, chunks_of, particles_of
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The loss of a fit as an expression graph.
+
+    Attributes:
+        loss: minus the objective in nats, with the gradient estimates of all strategies.
+        noise: its random arguments.
+        extras: parameters of baselines, by name.
+        resolution: the strategy of each site.
+        report: verdicts, and where plates stand.
+        world: the draws of the first objective, for diagnosis.
+        chunks: the particles that are held some at a time, with their number.
+    """
+
+    loss: Value
+    noise: tuple[NoiseSpec, ...]
+    extras: dict[str, Extra]
+    resolution: Resolution
+    report: Report
+    world: World
+    chunks: tuple[tuple[Axis, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -29,99 +59,18 @@ class Surrogate:
         emitted: its source, a function of (params, values, data, noise, index), params unconstrained.
         loss: the function.
         noise: its random arguments with their shapes.
-        sites: the same draws' by-site terms, for diagnosis.
-        density: log density expressions of the model at the guide's draws.
-        guide: draws of the guide.
+        plan: what it was made from.
     """
 
     emitted: Emitted
     loss: Any
     noise: list[NoiseShape]
-    density: Density
-    guide: Simulator
+    plan: Plan
 
-
-def refuse_discrete_guide(guide: Program) -> None:
-    """Pathwise gradients need draws that depend smoothly on the guide's parameters.
-
-    Raises:
-        StrategyError: a guide site is discrete or has no such draw.
-    """
-    for site in guide.sites.values():
-        if site.dist.dtype != "float" or not site.dist.reparameterized:
-            raise StrategyError(
-                "it is discrete, and the reparameterised gradient needs draws that are smooth in the parameters.",
-                site=site.name,
-                model=guide.name,
-                declared_at=site.location,
-                got=repr(site.dist),
-                remedy="Sum it out in the model: dist.MixtureSameFamily, or ops.logsumexp over its values in a factor.",
-            )
-
-
-# Operations through which no gradient passes: a dependence on a site through one of these is lost.
-COMPARISONS = frozenset(
-    [
-        "less",
-        "less_equal",
-        "greater",
-        "greater_equal",
-        "equal",
-        "not_equal",
-        "floor",
-        "ceil",
-        "round",
-        "trunc",
-        "sign",
-        "argmax",
-        "argmin",
-        "argsort",
-    ]
-)
-
-
-def refuse_comparisons(model: Program, guide: Program) -> None:
-    """A pathwise gradient does not see a dependence through a comparison or a rounding.
-
-    Raises:
-        StrategyError: the density depends on a latent only through such an operation.
-    """
-    latents = {n for n in guide.sites if guide.sites[n].dist.dtype == "float"}
-    for program in (model, guide):
-        for statement in program.statements:
-            for root in expressions(statement):
-                _refuse_comparison(program, statement.name, root, latents)
-
-
-def _refuse_comparison(program: Program, name: str, root: Value, latents: set[str]) -> None:
-    for node in walk([root]):
-        if node.op not in COMPARISONS:
-            continue
-        touched = _sites_read(program, node) & latents
-        if touched:
-            site = min(touched)
-            raise StrategyError(
-                f"it depends on {site!r} through `{node.op}`, whose derivative is zero: the reparameterised gradient "
-                f"would not see that dependence.",
-                site=name,
-                model=program.name,
-                declared_at=program.by_name[name].location,
-                remedy="Use a smooth function (ops.sigmoid of the difference), or NUTS, or ImportanceSampling.",
-            )
-
-
-def _sites_read(program: Program, root: Value) -> set[str]:
-    found: set[str] = set()
-    for node in walk([root]):
-        if node.op == "site":
-            name = node.attr("name")
-            statement = program.by_name.get(name)
-            if isinstance(statement, Sample):
-                found.add(name)
-            elif statement is not None:
-                for expression in expressions(statement):
-                    found |= _sites_read(program, expression)
-    return found
+    @property
+    def starts(self) -> dict[str, np.ndarray]:
+        """Starting values of the parameters that strategies bring along."""
+        return {name: extra.start for name, extra in self.plan.extras.items()}
 
 
 def check_minibatch(programs: tuple[Program, ...], batch: Mapping[str, int]) -> None:
@@ -192,38 +141,113 @@ def _mapped_inputs(program: Program, batch: Mapping[str, int]) -> set[str]:
     return names
 
 
-def build_surrogate(model: Compiled, guide: Compiled, objective: Objective, batch: Mapping[str, int]) -> Surrogate:
-    """The loss of an objective, ready to be differentiated.
+def plan_surrogate(
+    model: Program,
+    guide: Program,
+    objective: Any,
+    batch: Mapping[str, int],
+    strategies: Mapping[str, Strategy] | None = None,
+) -> Plan:
+    """The loss of an objective, for a model and a guide.
 
     Args:
         model: the model.
         guide: the guide.
-        objective: what is maximised.
+        objective: what is maximised: one for all parameters, or one each for those of model and guide.
         batch: batch size of each subsampled plate.
+        strategies: gradient strategies by site of the guide; the others get a default.
 
     Raises:
         StrategyError: the objective cannot be estimated without bias in this way.
     """
+    groups = as_groups(objective)
+    axes = particles_of(groups)
+    chunks = chunks_of(groups, axes)
+    resolution = resolve(model, guide, groups, strategies or {}, batch)
+    noise: dict[str, NoiseSpec] = {}
+    extras: dict[str, Extra] = {}
+    blocks: dict[str, None] = {}
+    total: Value | None = None
+    world: World | None = None
+    if len(groups) > 1:
+        _refuse_shared(model, guide)
+    for key, expression in groups.items():
+        held = {"all": frozenset[str](), "model": frozenset(["guide"]), "guide": frozenset(["model"])}[key]
+        contexts = Contexts(Setting(model, guide, batch, resolution.strategies, held, noise), resolution.exact)
+        assembly = Assembly(contexts, axes, expression, extras)
+        value = assembly.value()
+        # The first objective is the one that is reported; of the others only the gradient counts.
+        total = value if total is None else apply("add", total, zero(value))
+        if world is None:
+            world = next(iter(contexts.draws.values())).real
+        for term in assembly.terms:
+            if term.block is not None:
+                outside = ", ".join(p.name for p in term.plates)
+                blocks[f"{term.label}: " + (f"one for each element of {outside}" if outside else "one in all")] = None
+    assert total is not None and world is not None
+    notes = tuple(f"{site}: {note}" for site, note in resolution.notes.items())
+    report = Report(verdicts(groups, guide, resolution), tuple(blocks), notes)
+    return Plan(apply("negative", total), tuple(noise.values()), extras, resolution, report, world, chunks)
+
+
+def _refuse_shared(model: Program, guide: Program) -> None:
+    """Objectives of their own need parameters of their own.
+
+    Raises:
+        StrategyError: model and guide share one.
+    """
+    mine = [n.name for n in guide.networks.values() if n.trained] + list(guide.params)
+    for name in mine:
+        if name in model.networks or name in model.params:
+            raise StrategyError(
+                f"model and guide share {name!r}, and each has an objective of its own.",
+                model=guide.name,
+                remedy="Give the two parameters different names, or use one objective for both.",
+            )
+
+
+def build_surrogate(
+    model: Compiled,
+    guide: Compiled,
+    objective: Any,
+    batch: Mapping[str, int],
+    strategies: Mapping[str, Strategy] | None = None,
+) -> Surrogate:
+    """The loss of an objective, ready to be differentiated; as `plan_surrogate`."""
+    plan = plan_surrogate(model.program, guide.program, objective, batch, strategies)
     programs = (model.program, guide.program)
-    params = {**unconstrained_params(model.program)[0], **unconstrained_params(guide.program)[0]}
-    lead = objective.particles > 1
-    draws = simulator(guide.program, params=params, lead=lead, densities=True)
-    exact = exact_sites(model.program, draws.dists)
-    latents = {name: draws.values[name] for name in model.program.latents if name not in exact}
-    density = log_density(model.program, latents, params=params, checked=False, exact=exact, batch=batch)
-    bound = Bound(density, draws, programs, batch)
-    loss = apply("negative", objective.expression(bound))
-    emitter = model.emitter(programs=programs, lead=lead, batch=batch, same=one_array(model.program.data))
-    emitted = emitter.emit("loss", {"loss": loss}, single=True)
-    function = model.load(emitted, guide.networks)
-    shape = (objective.particles,) if lead else ()
-    return Surrogate(emitted, function, model.noise_shapes(draws.noise, shape, batch), density, draws)
+    same = one_array(model.program.data)
+    make = partial(model.emitter, programs=programs, lead=False, batch=batch, same=same)
+    if plan.chunks:
+        axis, chunk = plan.chunks[0]
+        emitted, function = chunked_loss(model, guide, plan.loss, axis, chunk, batch, make)
+    else:
+        emitted = make().emit("loss", {"loss": plan.loss}, single=True)
+        function = model.load(emitted, guide.networks)
+    return Surrogate(emitted, function, model.noise_shapes(plan.noise, (), batch), plan)
 
 
 def one_array(data: Mapping[str, Any]) -> dict[str, str]:
-    """For each name the first name under which the very same array is known: an autoencoder's input and its data."""
-    first: dict[int, str] = {}
-    return {name: first.setdefault(id(item), name) for name, item in data.items()}
+    """For each name the first name under which the same numbers are known: an autoencoder's input and its data.
+
+    Large arrays are taken for the same if they are one array.
+    """
+    out: dict[str, str] = {}
+    for name, item in data.items():
+        out[name] = next((n for n in out if out[n] == n and _same(data[n], item)), name)
+    return out
+
+
+# Numbers up to which arrays are compared one by one.
+LARGEST_COMPARISON = 1_000_000
+
+
+def _same(a: Any, b: Any) -> bool:
+    if a is b:
+        return True
+    if not isinstance(a, np.ndarray) or not isinstance(b, np.ndarray):
+        return False
+    return a.shape == b.shape and a.size <= LARGEST_COMPARISON and bool(np.array_equal(a, b))
 
 
 class ParameterSpace:

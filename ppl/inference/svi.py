@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,20 +23,16 @@ from ppl.transforms.exact import exact_sites
 from .checkpoint import read_checkpoint, write_checkpoint
 from .diagnosis import nonfinite_error
 from .draws import guide_posterior
+from .gradient.contract import Strategy
+from .gradient.verdict import Report
 from .guide import AutoGuide, AutoNormal
 from .minibatch import Rows, batch_sizes
-from .objective import ELBO, Objective
-from .optimizers import Adam, Optimizer
+from .objective import ELBO
+from .optimizers import Adam, Alternate, Optimizer
+from .parts import optimizer_parts
 from .progress import Progress
 from .start import unconstrained_values
-from .surrogate import (
-    ParameterSpace,
-    Surrogate,
-    build_surrogate,
-    check_minibatch,
-    refuse_comparisons,
-    refuse_discrete_guide,
-)
+from .surrogate import ParameterSpace, Surrogate, build_surrogate, check_minibatch, plan_surrogate
 
 
 @register
@@ -58,14 +54,17 @@ class Plateau:
 @register
 @dataclass(frozen=True)
 class SVI:
-    """Stochastic variational inference with reparameterised gradients.
+    """Stochastic variational inference.
 
     Attributes:
-        objective: what is maximised.
+        objective: what is maximised: a shipped objective such as IWELBO(16), an expression in the words of
+            `ppl.inference.objective`, or one each for the parameters of model and guide, {"model": ..., "guide": ...}.
         guide: a guide program, or a family that makes one from the model.
-        optimizer: the optimiser.
+        optimizer: the optimiser; or one each for the parameters of model and guide, {"model": ..., "guide": ...}.
+        schedule: `Alternate(...)` if the parameters of model and guide move in turns; None for all at once.
         steps: number of gradient steps.
         batch_size: rows of each step, for the one data plate or by plate name; None for all rows.
+        strategies: how gradients pass through the draw of a site, by name; the others get a default that `check` names.
         params: parameters that start elsewhere, by name, each in its own space: those of another fit, for example.
         draws: draws of the fitted guide that the posterior holds.
         compile: on torch, make each step (loss, gradient, update) one graph by `torch.compile`, which takes some
@@ -77,11 +76,13 @@ class SVI:
         progress: whether to show a progress bar.
     """
 
-    objective: Objective = field(default_factory=ELBO)
+    objective: Any = field(default_factory=ELBO)
     guide: Program | AutoGuide = field(default_factory=AutoNormal)
-    optimizer: Optimizer = field(default_factory=lambda: Adam(1e-2))
+    optimizer: Optimizer | Mapping[str, Optimizer] = field(default_factory=lambda: Adam(1e-2))
+    schedule: Alternate | None = None
     steps: int = 2000
     batch_size: int | Mapping[str, int] | None = None
+    strategies: Mapping[str, Strategy] = field(default_factory=dict[str, Strategy])
     params: Mapping[str, Any] | None = None
     draws: int = 1000
     compile: bool = False
@@ -105,17 +106,20 @@ class SVI:
         """The guide as a program; `start` holds unconstrained starts of some sites."""
         return self.guide if isinstance(self.guide, Program) else self.guide.build(program, seed, start)
 
-    def check(self, program: Program, seed: int = 0) -> None:
+    def check(self, program: Program, seed: int = 0) -> Report:
         """Everything that can be wrong with this method on this program, before anything runs.
+
+        Returns:
+            For each objective and site whether the gradient is unbiased, and why; it prints.
 
         Raises:
             PPLError: the guide does not fit, a site cannot be treated, or a minibatch would be wrong.
         """
         guide = self.guide_program(program, seed)
         check_guide(program, guide, exact_sites(program))
-        refuse_discrete_guide(guide)
-        refuse_comparisons(program, guide)
-        check_minibatch((program, guide), batch_sizes(program, self.batch_size))
+        batch = batch_sizes(program, self.batch_size)
+        check_minibatch((program, guide), batch)
+        return plan_surrogate(program, guide, self.objective, batch, self.strategies).report
 
     def start(self, program: Program, backend: Any, seed: int, precision: str) -> SVIRun:
         """A fit that has not taken a step yet."""
@@ -123,7 +127,10 @@ class SVI:
 
     def run(self, program: Program, backend: Any, seed: int, precision: str) -> Posterior:
         """Fit, and draw from the fitted guide."""
-        return self.start(program, backend, seed, precision).finish()
+        fit = self.start(program, backend, seed, precision)
+        for note in fit.surrogate.plan.report.notes:
+            print(f"strategy of {note}")
+        return fit.finish()
 
 
 class SVIRun:
@@ -146,14 +153,16 @@ class SVIRun:
         guide = method.guide_program(program, seed, unconstrained_values(self.model, init))
         self.guide = Compiled(guide, backend, precision, seed)
         self.batch = batch_sizes(program, method.batch_size)
-        self.surrogate: Surrogate = build_surrogate(self.model, self.guide, method.objective, self.batch)
+        self.surrogate: Surrogate = build_surrogate(
+            self.model, self.guide, method.objective, self.batch, method.strategies
+        )
         backend.check_step(self.surrogate.emitted, method.compile)
         self.space = ParameterSpace(self.model, self.guide)
         self.rows = Rows(program, self.batch, seed)
         used = {a.key for a in self.surrogate.emitted.arguments if a.group == "params"}
         start = self.space.unconstrain(self._starting_params())
         self.fixed = {k: v for k, v in start.items() if not _is_used(k, used)}
-        trained = {k: v for k, v in start.items() if _is_used(k, used)}
+        trained = {k: v for k, v in start.items() if _is_used(k, used)} | self.surrogate.starts
         if not trained:
             raise ModelError("the guide and the model have no parameters to fit.", model=program.name)
         data = {**self.guide.bind(self.surrogate.emitted, self.model.program.data)}
@@ -163,7 +172,7 @@ class SVIRun:
             trained,
             data,
             self.surrogate.noise,
-            method.optimizer.spec,
+            optimizer_parts(method.optimizer, method.schedule, list(trained), set(self.model.params), self.surrogate),
             key_fit,
             precision,
             method.compile,
@@ -200,11 +209,14 @@ class SVIRun:
         parts = (
             self.model.program.to_json(),
             self.guide.program.to_json(),
-            repr((m.objective, m.optimizer, dict(self.batch))),
+            repr((m.objective, m.optimizer, m.schedule, dict(self.batch), dict(m.strategies))),
             self.model.backend.name,
             self.model.precision,
             str(self.seed),
         )
+        # Here and not above: its start-up costs more than all of this file.
+        import hashlib
+
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def save(self) -> None:
@@ -253,18 +265,24 @@ class SVIRun:
         """
         before = self.optimization.snapshot()
         began = time.perf_counter()
-        losses = self.optimization.run(steps, self.rows(self.steps_done, steps))
+        done = self.steps_done
+        following = partial(self.rows.prepare, done + steps, steps)
+        losses = self.optimization.run(steps, self.rows(done, steps), following)
         took = time.perf_counter() - began
         self.seconds += took
         self.pace.append(took / steps)
         finite = np.isfinite(losses)
-        if not finite.all():
-            bad = int(np.argmin(finite))
-            self._rewind(before, bad)
+        if not finite.all() or not self._finite_params():
+            self._rewind(before, steps if finite.all() else int(np.argmin(finite)))
             raise nonfinite_error(self, self.steps_done)
         self.steps_done += steps
         self.objective.append(-losses)
         return -losses
+
+    def _finite_params(self) -> bool:
+        """Whether all parameters are finite; the loss before a step says nothing about the gradient that was taken."""
+        params = self.optimization.params()
+        return all(np.isfinite(self.model.backend.to_numpy(v)).all() for v in params.values())
 
     def _rewind(self, before: Any, bad: int) -> None:
         """Back to the last good state: the step before the first loss that is not finite."""
@@ -273,10 +291,8 @@ class SVIRun:
             self.optimization.rewind(before)
             if good:
                 losses = self.optimization.run(good, self.rows(self.steps_done, good))
-            params = self.optimization.params()
-            to_numpy = self.model.backend.to_numpy
             # The loss may have been finite while its gradient was not: then one step further back.
-            if good == 0 or all(np.isfinite(to_numpy(v)).all() for v in params.values()):
+            if good == 0 or self._finite_params():
                 break
             good -= 1
         if good:
@@ -309,7 +325,8 @@ class SVIRun:
 
     def params(self) -> dict[str, np.ndarray]:
         """All parameters of model and guide in their own space."""
-        now = {k: self.model.backend.to_numpy(v) for k, v in self.optimization.params().items()}
+        own = self.surrogate.starts
+        now = {k: self.model.backend.to_numpy(v) for k, v in self.optimization.params().items() if k not in own}
         return self.space.constrain({**self.fixed, **now})
 
     def posterior(self, facts: Mapping[str, Any] | None = None) -> Posterior:
@@ -321,6 +338,7 @@ class SVIRun:
             "steps": self.steps_done,
             "seconds": self.seconds,
             "seconds_per_step": float(np.median(pace)),
+            "verdicts": list(self.surrogate.plan.report.verdicts),
             **(facts or {}),
         }
         return guide_posterior(

@@ -188,5 +188,8 @@ def rebuilt(structure: Any, elements: Iterator[Value]) -> Any:
     if isinstance(structure, Mapping):
         return {key: rebuilt(part, elements) for key, part in cast("Mapping[str, Any]", structure).items()}
     if isinstance(structure, tuple):
-        return tuple(rebuilt(part, elements) for part in cast("tuple[Any, ...]", structure))
+        parts = [rebuilt(part, elements) for part in cast("tuple[Any, ...]", structure)]
+        # A named tuple takes its fields one by one.
+        make = cast("Any", type(structure))  # pyright: ignore[reportUnknownArgumentType]
+        return make(*parts) if hasattr(make, "_fields") else make(parts)
     return next(elements)

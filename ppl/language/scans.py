@@ -54,7 +54,7 @@ def scan(
     trace.harvest()
     at = user_location()
     rows = mapped_rows(trace, "scan", name, xs, length)
-    first_name = _parameter(step, name, trace, at)
+    first_name, second_name = _parameters(step, name, trace, at)
     starts = [(path, in_scope(lift(leaf))) for path, leaf in leaves(init)]
     trace.open_plate(PlateStatement(rows.plate, trace.open, rows.values, at, ordered=True))
     token = OPEN_PLATES.set((*trace.open, rows.plate))
@@ -71,6 +71,8 @@ def scan(
         for value, carry in zip(handed, carries, strict=True):
             value.hint.append(carry.hint)
         elements = rows.elements()
+        if second_name and (xs is None or isinstance(xs, Value) or len(elements) == 1 == len(list(leaves(xs)))):
+            elements[0].hint.append(second_name)
         given = rebuild(init, iter(handed))
         result = step(given, rebuilt(xs, iter(elements)) if rows.values else elements[0])
         trace.harvest()
@@ -85,8 +87,8 @@ def scan(
     return rebuild(init, iter([in_scope(f) for f in followers]))
 
 
-def _parameter(step: Any, name: str, trace: Trace, at: Location | None) -> str:
-    """What the user calls the carry: the first argument of the step."""
+def _parameters(step: Any, name: str, trace: Trace, at: Location | None) -> tuple[str, str]:
+    """What the user calls the carry, and what the element: the arguments of the step; "" where that is a blank."""
     try:
         arguments = list(inspect.signature(step).parameters.values())
     except (TypeError, ValueError):
@@ -101,10 +103,13 @@ def _parameter(step: Any, name: str, trace: Trace, at: Location | None) -> str:
             model=trace.model,
             declared_at=at,
             expected="def step(carry, x): ...; return the next carry",
-            got=f"{getattr(step, '__name__', repr(step))}({', '.join(p.name for p in arguments)})",
+            got=f"{getattr(step, '__name__', step)}({', '.join(p.name for p in arguments)})"
+            if callable(step)
+            else repr(step),
             remedy="Take both, even if one is not used; values from outside the step need not be passed in.",
         )
-    return positional[0].name.strip("_") or "carry" if positional else "carry"
+    first, second = (positional[i].name.strip("_") if len(positional) > i else "" for i in (0, 1))
+    return first or "carry", second
 
 
 def _carry_name(trace: Trace, stem: str) -> str:
@@ -115,7 +120,7 @@ def _carry_name(trace: Trace, stem: str) -> str:
 
 
 def _followers(trace: Trace, init: Any, result: Any, carries: list[Carry], at: Location | None) -> list[Value]:
-    facts: dict[str, Any] = {"model": trace.model, "declared_at": at}
+    facts: dict[str, Any] = {"model": trace.model, "declared_at": at, "plate": str(trace.open[-1])}
     if structure(init) != structure(result):
         raise ShapeError(
             "the step returns a carry of another structure than it was given.",
@@ -127,13 +132,13 @@ def _followers(trace: Trace, init: Any, result: Any, carries: list[Carry], at: L
             else "The step must return the next carry: end it with `return ...`.",
         )
     out: list[Value] = []
-    for carry, (_, leaf) in zip(carries, leaves(result), strict=True):
-        value = in_scope(lift(leaf))
+    returned = dict(leaves(result))
+    for carry, (path, _) in zip(carries, leaves(init), strict=True):
+        value = in_scope(lift(returned[path]))
         if value.shape != carry.init.shape:
             raise ShapeError(
                 f"the carry {carry.hint!r} changes its shape from one step to the next.",
                 **facts,
-                plate=str(carry.time),
                 expected=f"event shape {carry.init.shape}, that of `init`",
                 got=f"event shape {value.shape}, from {value!r}",
                 remedy=f"Start it from an array of shape {value.shape}: ops.zeros({value.shape}), for example.",
@@ -142,7 +147,6 @@ def _followers(trace: Trace, init: Any, result: Any, carries: list[Carry], at: L
             raise DtypeError(
                 f"the carry {carry.hint!r} changes from {carry.init.dtype} to {value.dtype}.",
                 **facts,
-                plate=str(carry.time),
                 expected=f"{carry.init.dtype}, as `init`",
                 got=f"{value.dtype}, from {value!r}",
                 remedy="Write the start as 0.0 instead of 0."

@@ -231,8 +231,9 @@ class Trace:
         """
         plate = statement.plate
         if plate.size <= 0:
+            what, size = ("scan", "length") if statement.ordered else ("plate", "size")
             raise PlateError(
-                f"plate {plate.name!r} has size {plate.size}.",
+                f"{what} {plate.name!r} has {size} {plate.size}.",
                 model=self.model,
                 declared_at=statement.location,
                 plate=str(plate),
@@ -279,6 +280,9 @@ class Trace:
         if first is None:
             self.name_axis(plate.name, plate.size, statement.location)
             self.plates[plate.name] = statement
+        elif statement.ordered and not first.ordered:
+            # A scan along a plate that was open before: its elements follow one another from now on.
+            self.plates[plate.name] = replace(first, ordered=True)
         return statement
 
     def note_alias(self, name: str, alias: str) -> None:

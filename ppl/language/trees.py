@@ -29,21 +29,19 @@ def rebuild(tree: Any, values: Iterator[Any]) -> Any:
     if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
         return dataclasses.replace(tree, **items)
     if isinstance(tree, Mapping):
-        return dict(zip(cast("Mapping[Any, Any]", tree), items.values(), strict=True))
-    if hasattr(tree, "_fields"):
-        return type(tree)(**items)
+        return {key: items[str(key)] for key in cast("Mapping[Any, Any]", tree)}
     make = cast("Any", type(tree))
-    return make(items.values())
+    return make(**items) if hasattr(make, "_fields") else make(items.values())
 
 
 def structure(tree: Any) -> str:
-    """The shape of a tree as text, for messages: `(x, {'h': x})`."""
+    """The shape of a tree as text: `(x, {'h': x})`; the order of keys does not count."""
     parts = _parts(tree)
     if parts is None:
         return "None" if tree is None else "x"
-    inner = [structure(p) for p in parts.values()]
     if isinstance(tree, Mapping) or hasattr(tree, "_fields") or dataclasses.is_dataclass(tree):
-        return "{" + ", ".join(f"{k!r}: {i}" for k, i in zip(parts, inner, strict=True)) + "}"
+        return "{" + ", ".join(f"{k!r}: {structure(parts[k])}" for k in sorted(parts)) + "}"
+    inner = [structure(p) for p in parts.values()]
     return f"({', '.join(inner)}{',' if len(inner) == 1 else ''})"
 
 

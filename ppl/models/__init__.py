@@ -10,6 +10,20 @@ from .autoencoders import cvae_encoder as cvae_encoder
 from .autoencoders import vae as vae
 from .autoencoders import vae_encoder as vae_encoder
 from .bayesian_neural import bayesian_mlp as bayesian_mlp
+from .clustering import vade as vade
+from .discrete_codes import categorical_encoder as categorical_encoder
+from .discrete_codes import categorical_vae as categorical_vae
+from .discrete_codes import vq_encoder as vq_encoder
+from .discrete_codes import vq_vae as vq_vae
+from .flow_densities import flow_density as flow_density
+from .flow_densities import flow_encoder as flow_encoder
+from .gaussian_processes import gp_classification as gp_classification
+from .gaussian_processes import gp_regression as gp_regression
+from .gaussian_processes import gp_vae as gp_vae
+from .gaussian_processes import gp_vae_encoder as gp_vae_encoder
+from .gaussian_processes import marginal_gp_regression as marginal_gp_regression
+from .gaussian_processes import sparse_gp_classification as sparse_gp_classification
+from .gaussian_processes import sparse_gp_guide as sparse_gp_guide
 from .hidden_markov import EARTHQUAKES as EARTHQUAKES
 from .hidden_markov import LETTERS as LETTERS
 from .hidden_markov import WORDS as WORDS
@@ -18,6 +32,14 @@ from .hidden_markov import poisson_hmm as poisson_hmm
 from .hidden_markov import word_arrays as word_arrays
 from .hierarchical import correlated_effects as correlated_effects
 from .hierarchical import partial_pooling as partial_pooling
+from .item_response import ANSWER_PATTERNS as ANSWER_PATTERNS
+from .item_response import LSAT_ANSWERS as LSAT_ANSWERS
+from .item_response import PATTERN_COUNTS as PATTERN_COUNTS
+from .item_response import answer_patterns as answer_patterns
+from .item_response import rasch as rasch
+from .item_response import two_parameter as two_parameter
+from .ladder import ladder_encoder as ladder_encoder
+from .ladder import ladder_vae as ladder_vae
 from .latent_factors import factor_analysis as factor_analysis
 from .latent_factors import linear_gaussian_guide as linear_gaussian_guide
 from .latent_factors import linear_gaussian_log_evidence as linear_gaussian_log_evidence
@@ -35,6 +57,8 @@ from .schools import SCHOOLS as SCHOOLS
 from .schools import STANDARD_ERRORS as STANDARD_ERRORS
 from .schools import eight_schools as eight_schools
 from .schools import eight_schools_centred as eight_schools_centred
+from .semi_supervised import m2 as m2
+from .semi_supervised import m2_encoder as m2_encoder
 from .state_space import NILE as NILE
 from .state_space import PELTS as PELTS
 from .state_space import backward_guide as backward_guide
@@ -46,12 +70,19 @@ from .survival import RELAPSED as RELAPSED
 from .survival import REMISSION_WEEKS as REMISSION_WEEKS
 from .survival import TREATED as TREATED
 from .survival import survival_mixture as survival_mixture
+from .topics import lda as lda
+from .topics import marginal_lda as marginal_lda
+from .topics import prod_lda as prod_lda
+from .topics import prod_lda_encoder as prod_lda_encoder
 
 __all__ = [
+    "ANSWER_PATTERNS",
     "EARTHQUAKES",
     "EFFECTS",
     "LETTERS",
+    "LSAT_ANSWERS",
     "NILE",
+    "PATTERN_COUNTS",
     "PELTS",
     "RELAPSED",
     "REMISSION_WEEKS",
@@ -59,9 +90,12 @@ __all__ = [
     "STANDARD_ERRORS",
     "TREATED",
     "WORDS",
+    "answer_patterns",
     "backward_guide",
     "bayesian_mlp",
+    "categorical_encoder",
     "categorical_hmm",
+    "categorical_vae",
     "conv_vae",
     "conv_vae_encoder",
     "correlated_effects",
@@ -71,14 +105,27 @@ __all__ = [
     "eight_schools_centred",
     "factor_analysis",
     "factored_mixture",
+    "flow_density",
+    "flow_encoder",
     "gaussian_mixture",
+    "gp_classification",
+    "gp_regression",
+    "gp_vae",
+    "gp_vae_encoder",
+    "ladder_encoder",
+    "ladder_vae",
+    "lda",
     "linear_gaussian_guide",
     "linear_gaussian_log_evidence",
     "linear_regression",
     "local_level",
     "local_trend",
     "logistic_regression",
+    "m2",
+    "m2_encoder",
     "marginal_factor_analysis",
+    "marginal_gp_regression",
+    "marginal_lda",
     "marginal_local_level",
     "marginal_ppca",
     "ordered_mixture",
@@ -87,8 +134,17 @@ __all__ = [
     "ppca",
     "ppca_maximum_likelihood",
     "predator_prey",
+    "prod_lda",
+    "prod_lda_encoder",
+    "rasch",
+    "sparse_gp_classification",
+    "sparse_gp_guide",
     "survival_mixture",
+    "two_parameter",
+    "vade",
     "vae",
     "vae_encoder",
+    "vq_encoder",
+    "vq_vae",
     "word_arrays",
 ]

@@ -192,6 +192,9 @@ class Analysis:
     ) -> xarray.Dataset:
         """Draws of the observed sites and computed values: replicates of the data, or predictions on new inputs.
 
+        A Gaussian process whose rows are among the new inputs goes on there: jointly over the new rows, given its draws
+        (or, where it is observed, its data) at the rows of the fit.
+
         Args:
             inputs: new inputs by name, of the model or of the guide; also as keywords. A scan over a number of steps
                 takes a larger number by its name, one over arrays takes longer arrays: `predict(time=120)` goes on
@@ -201,17 +204,19 @@ class Analysis:
             guide: what draws latents in new rows: "model" is the model, given the kept latents; "guide" is the guide,
                 which must be amortised: a function of inputs that are all given; "auto" is the guide if it can.
             same_rows: the new inputs are other values for the rows of the fit, whose latents are kept. Without it, a
-                plate whose input changed has new rows, even if their number is the same.
+                plate whose input changed has new rows, even if their number is the same. A Gaussian process is a
+                function of its inputs, so at other values it goes on all the same.
             factors: what to do about a `ppl.factor` that reads what is drawn.
             more_inputs: inputs by keyword.
 
         Returns:
             Dims (chain, draw, plates..., event...): observed sites drawn anew, computed values computed anew, latents
-            of new rows. Weighted fits are resampled first, into one chain.
+            of new rows, processes at new inputs. Weighted fits are resampled first, into one chain.
 
         Raises:
             UnknownNameError: there is no such input.
-            ShapeError: the inputs do not fit the model.
+            ShapeError: the inputs do not fit the model, or a joint distribution over rows does not say how it goes on.
+            NonFiniteError: the covariance of a process with its new rows is not positive definite.
             PlateError: a parameter belongs to the rows of the fit.
             DataError: an index points outside the fitted groups.
             GuideError: the guide was asked for and cannot draw new rows.

@@ -98,7 +98,13 @@ def density_terms(
 
     Returns:
         For each site and factor, shape (total, plates...).
+
+    Raises:
+        NonFiniteError: a log density is NaN or plus infinity; names the first site at fault.
     """
+    from ppl.backend.diagnosis import is_fault
+    from ppl.backend.watching import density_fault
+
     program = target.program
     plates = {n: tuple(p.size for p in program.by_name[n].plates) for n in (*program.sites, *program.factors)}
     out = {n: np.empty((total, *sizes), target.precision) for n, sizes in plates.items()}
@@ -109,6 +115,9 @@ def density_terms(
             # A term that varies over no draw, or not over one of its plates, still counts once for each.
             full = np.broadcast_to(target.backend.to_numpy(term), (len(index), *plates[name]))
             out[name][place] = full[: place.stop - place.start]
+            if is_fault(full, impossible=True):
+                chosen = {n: v[index] for n, v in values.items()}
+                raise density_fault(target, chosen, given, "at the draws of the posterior")
     return out
 
 

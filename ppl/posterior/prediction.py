@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,9 +11,11 @@ import numpy as np
 from ppl.errors import DataError, GuideError, NonFiniteError, PlateError, ShapeError, UnknownNameError, nearest
 from ppl.program.program import Program
 from ppl.program.statements import Param, Sample
+from ppl.program.values import walk
 from ppl.transforms.bind import bind, changed_inputs, plate_inputs
 from ppl.transforms.density import Continued
 from ppl.transforms.extend import Extension, extend, moved
+from ppl.transforms.missing import forget
 
 from .conversion import build_dataset, site_entries
 from .evaluation import CHUNK_BYTES, compiled, refuse_factors, simulated
@@ -93,11 +95,13 @@ def predict(
         local = simulated(own, given, fit.params, total, seed_guide, set(plan.local), chunk_bytes)
     same = plan.program is fit.program
     target = fit.compiled if same else compiled(plan.program, fit.backend, fit.precision, fit.seed)
-    result = simulated(target, values | local, fit.params, total, seed_model, None, chunk_bytes, steps) | local
+    try:
+        result = simulated(target, values | local, fit.params, total, seed_model, None, chunk_bytes, steps) | local
+    except NonFiniteError as error:
+        if error.site in plan.extended:
+            raise _not_extended(fit, str(error.site)) from error
+        raise
     result = {name: array for name, array in result.items() if name not in plan.hidden}
-    for name in plan.extended:
-        if not np.isfinite(result[name]).all():
-            raise _not_extended(fit, name)
     ordered = {s.name: result[s.name] for s in plan.program.statements if s.name in result}
     arrays = {n: a.reshape(fit.chains, fit.count, *a.shape[1:]) for n, a in ordered.items()}
     attrs = {
@@ -153,7 +157,14 @@ def make_plan(fit: Posterior, inputs: Mapping[str, Any], source: Source, same_ro
     bound = names & set(inputs)
     # Values of which the fit had none are new as well.
     changed = changed_inputs(old, {n: new.data[n] for n in bound}) | (bound - set(old.data))
-    fresh = _fresh_plates(old, new, changed, same_rows) - ({growth.name} if growth is not None else set())
+    steps = {growth.name} if growth is not None else set[str]()
+    fresh = _fresh_plates(old, new, changed, same_rows) - steps
+    what = moved(old, changed, fresh)
+    while not same_rows and (more := _mapping(old, what.statements) - fresh - steps):
+        # Rows of what has other rows, such as a plate over the values of a process.
+        fresh |= more
+        what = moved(old, changed, fresh)
+    new = forget(new, set(what.sites))
     for param in new.params.values():
         if any(p.name in fresh for p in param.plates):
             raise PlateError(
@@ -163,7 +174,6 @@ def make_plan(fit: Posterior, inputs: Mapping[str, Any], source: Source, same_ro
                 plate=", ".join(p.name for p in param.plates),
                 remedy="Predict from a model whose parameters are shared by the rows, or make it a random site.",
             )
-    what = moved(old, changed, fresh)
     kept, local = [], []
     for name, site in old.latents.items():
         if any(p.name in fresh for p in site.plates):
@@ -210,6 +220,15 @@ def _fresh_plates(old: Program, new: Program, changed: set[str], same_rows: bool
         if before.plate.size != after.plate.size or (not same_rows and plate_inputs(before) & changed):
             fresh.add(before.name)
     return fresh
+
+
+def _mapping(program: Program, names: Collection[str]) -> set[str]:
+    """Plates that map over one of these statements."""
+    return {
+        plate.name
+        for plate in program.plates
+        if any(node.op == "site" and node.attr("name") in names for node in walk(plate.sources))
+    }
 
 
 def _same_event(before: Sample, after: Sample, model: str) -> None:

@@ -40,6 +40,8 @@ def simulate(
 
     Raises:
         ModelError: `draws` is not positive, or the program has a factor.
+        NonFiniteError: a draw or parameter is NaN or infinite, or a computed value NaN; names the first site at fault.
+        SupportError: a parameter that has to be positive is negative.
     """
     from .conversion import build_dataset, site_entries
     from .evaluation import compiled, refuse_factors, simulated

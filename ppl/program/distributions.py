@@ -361,12 +361,13 @@ class Distribution(ABC):
         """
         return tuple(v for d in self._nested.values() for v in d.index())
 
-    def extend(self, value: Value, new: Distribution) -> Distribution | None:
+    def extend(self, value: Value, new: Distribution, known: Value | None = None) -> Distribution | None:
         """The distribution of a draw at other rows, given the draw of this distribution at its own.
 
         Args:
             value: a draw of this distribution, of shape `event_shape`.
             new: the same declaration with other rows.
+            known: which numbers of the draw are known, of shape `event_shape`; None if all are.
 
         Returns:
             Of the event shape of `new`. None where a draw says nothing about other rows, or the family does not know.
@@ -394,6 +395,15 @@ class Distribution(ABC):
         out._nested = {name: d.substitute(replace) for name, d in self._nested.items()}
         if self.mask_value is not None:
             out.mask_value = replace(self.mask_value)
+        return out
+
+    def resized(self, replace: Callable[[Value], Value]) -> Self:
+        """Like `substitute`, where values may have other event shapes; `expand` repeats what it did."""
+        out = self.substitute(replace)
+        out._nested = {name: d.resized(replace) for name, d in self._nested.items()}
+        out._settle()
+        if self.expanded:
+            out.event_shape = self.element_shape + out.event_shape[len(out.element_shape) :]
         return out
 
     @classmethod

@@ -6,11 +6,13 @@ import math
 from itertools import pairwise
 
 from .graph import Diagram, Node, escape, label_of
-from .layered import LABEL_SIZE, NAME_SIZE, NOTE_SIZE, Box, Layout, Slot, arrange, size_of
+from .layered import LABEL_SIZE, LOOP, NAME_SIZE, NOTE_SIZE, Box, Layout, Route, Slot, arrange, size_of
 
 FONT = "Helvetica, Arial, sans-serif"
 STYLE = "max-width: 100%"
 Point = tuple[float, float]
+# How far to the side an edge runs that would otherwise lie upon another one.
+BOW = 26.0
 
 
 def draw(diagram: Diagram) -> str:
@@ -108,8 +110,48 @@ def _blocked(first: Slot, last: Slot, slots: tuple[Slot, ...]) -> bool:
     return any(s.layer in (first.layer, last.layer) and low < s.x < high for s in slots)
 
 
-def _curve(route: list[Slot], layout: Layout) -> list[tuple[Point, Point]]:
-    """The points an edge runs through, each with the direction it has there."""
+def _curve(route: Route, layout: Layout) -> list[tuple[Point, Point]]:
+    """The points an edge runs through, from where it comes to where it leads, each with the direction it has there."""
+    first, last = route.ends
+    if first is last:
+        return _loop(first, layout.middles[first.layer])
+    if first.layer == last.layer:
+        return _arc(first, last, layout.middles[first.layer])
+    beside = [r for r in layout.routes if r is not route and {id(e) for e in r.ends} == {id(first), id(last)}]
+    if route.lagged and beside and len(route.slots) == 2:
+        return _bow(first, last, layout)
+    down = _downward(route.slots, layout)
+    return [(p, (-dx, -dy)) for p, (dx, dy) in reversed(down)] if route.up else down
+
+
+def _loop(slot: Slot, middle: float) -> list[tuple[Point, Point]]:
+    """At the right side of a node, out and back."""
+    x, y = slot.x, middle
+    start, end = _towards(slot, y, (x + 40, y - 14)), _towards(slot, y, (x + 40, y + 14))
+    return [(start, (2.6 * LOOP, -LOOP)), (end, (-2.6 * LOOP, -LOOP))]
+
+
+def _arc(first: Slot, last: Slot, middle: float) -> list[tuple[Point, Point]]:
+    """Between nodes of one layer: above them to the right, below them to the left."""
+    dx = last.x - first.x
+    side = -1.0 if dx > 0 else 1.0
+    start = _towards(first, middle, (first.x + 0.3 * dx, middle + side * 30))
+    end = _towards(last, middle, (last.x - 0.3 * dx, middle + side * 30))
+    return [(start, (0.6 * dx, side * 45)), (end, (0.6 * dx, -side * 45))]
+
+
+def _bow(first: Slot, last: Slot, layout: Layout) -> list[tuple[Point, Point]]:
+    """Between neighbouring layers, beside the straight line: up on the right, down on the left."""
+    top, bottom = layout.middles[first.layer], layout.middles[last.layer]
+    side = BOW if bottom < top else -BOW
+    middle = ((first.x + last.x) / 2 + side, (top + bottom) / 2)
+    start, end = _towards(first, top, middle), _towards(last, bottom, middle)
+    out, back = ((b[0] - a[0], b[1] - a[1]) for a, b in ((start, middle), (middle, end)))
+    return [(start, (2 * out[0], 2 * out[1])), (end, (2 * back[0], 2 * back[1]))]
+
+
+def _downward(route: list[Slot], layout: Layout) -> list[tuple[Point, Point]]:
+    """The points of an edge from one layer to a lower one."""
     first, last, middles = route[0], route[-1], layout.middles
     assert first.node is not None and last.node is not None
     top, bottom = middles[first.layer], middles[last.layer]
@@ -131,8 +173,8 @@ def _curve(route: list[Slot], layout: Layout) -> list[tuple[Point, Point]]:
     return list(zip(points, turns, strict=True))
 
 
-def _arrow(route: list[Slot], layout: Layout) -> str:
-    first, last = route[0], route[-1]
+def _arrow(route: Route, layout: Layout) -> str:
+    first, last = route.ends
     assert first.node is not None and last.node is not None
     curve = _curve(route, layout)
     tip, (dx, dy) = curve[-1]
@@ -147,5 +189,7 @@ def _arrow(route: list[Slot], layout: Layout) -> str:
     sides = [(end[0] - 3.2 * uy, end[1] + 3.2 * ux), (end[0] + 3.2 * uy, end[1] - 3.2 * ux), tip]
     head = " ".join(f"{x:.1f},{y:.1f}" for x, y in sides)
     data = f'data-from="{escape(first.node.name)}" data-to="{escape(last.node.name)}"'
-    line = f'<path d="{path}" fill="none" stroke="#4d5562" stroke-width="1.2"/>'
-    return f'<g class="edge" {data}>{line}<polygon points="{head}" fill="#4d5562"/></g>'
+    dash = ' stroke-dasharray="4 3"' if route.lagged else ""
+    line = f'<path d="{path}" fill="none" stroke="#4d5562" stroke-width="1.2"{dash}/>'
+    kind, tip = ("edge lagged", "<title>from an earlier step</title>") if route.lagged else ("edge", "")
+    return f'<g class="{kind}" {data}>{tip}{line}<polygon points="{head}" fill="#4d5562"/></g>'

@@ -1,8 +1,11 @@
 """Pictures of a program in plate notation: as a networkx graph, Graphviz and Mermaid text, and SVG.
 
 All formats show the same `Diagram`: one node for each statement and input, one edge for each name that a statement
-reads, and one box for each nest of plates. Boxes of Graphviz and Mermaid cannot overlap, so of two plates that cross,
-each has a box of its own and, where both are open, one stands inside the other; equal labels mean the same plate.
+reads, and one box for each nest of plates. What a step of a scan reads of an earlier step is an edge of its own, which
+is dashed and may lead back to where it comes from.
+
+Boxes of Graphviz and Mermaid cannot overlap, so of two plates that cross, each has a box of its own and, where both are
+open, one stands inside the other; equal labels mean the same plate.
 """
 
 from __future__ import annotations
@@ -17,9 +20,9 @@ from typing import TYPE_CHECKING, Any, cast
 from ppl.errors import FormatError
 
 from .missing import is_own_input
-from .printing import Expressions, distribution_text, plan_names, statement_text
+from .printing import Expressions, distribution_text, printer_of, statement_text
 from .program import expressions
-from .statements import Deterministic, Factor, Network, Param, Sample, Statement
+from .statements import Carry, Deterministic, Factor, Network, Param, Sample, Statement
 from .values import Plate, Value, walk
 
 if TYPE_CHECKING:
@@ -60,13 +63,15 @@ class Diagram:
     Attributes:
         title: name of the model.
         nodes: by name, in order of declaration; inputs come first.
-        edges: (from, to), by name.
+        edges: (from, to), by name; there is no way round in them.
+        lagged: edges from an earlier step of a scan, which may lead anywhere in the step; some are in `edges` as well.
         nests: every nest of plates that needs a box, outer ones first.
     """
 
     title: str
     nodes: Mapping[str, Node]
     edges: tuple[tuple[str, str], ...]
+    lagged: tuple[tuple[str, str], ...]
     nests: tuple[Nest, ...]
 
 
@@ -87,11 +92,13 @@ def diagram(program: Program) -> Diagram:
             text = f"{item.name}: {item.dtype}{list(item.shape)}"
             nodes[item.name] = Node(item.name, "input", plates, shape, note, "", text)
     # With names for shared parts, as in print(program): written out, they could grow without bound.
-    printer = Expressions(plan_names(program.statements, {s.name for s in program.statements})[0])
-    for statement in program.statements:
+    printer, _, _ = printer_of(program)
+    shown = [s for s in program.statements if not isinstance(s, Carry)]
+    for statement in shown:
         nodes[statement.name] = _node(statement, printer)
-    edges = [(parent, s.name) for s in program.statements for parent in program.parents(s.name) if parent in nodes]
-    return Diagram(program.name, nodes, tuple(edges), tuple(nests))
+    read = {s.name: program.reads(s.name) for s in shown}
+    edges, lagged = (tuple((a, b) for b in read for a in read[b][i] if a in nodes) for i in (0, 1))
+    return Diagram(program.name, nodes, edges, lagged, tuple(nests))
 
 
 def _node(statement: Statement, printer: Expressions) -> Node:
@@ -144,7 +151,8 @@ def to_networkx(program: Program) -> networkx.DiGraph[str]:
     """The graph as a `networkx.DiGraph`.
 
     Nodes carry `kind`, `plates` (names, outermost first), `shape` (event shape), `distribution` and `text`; the graph
-    itself carries `name` and `plates`, the sizes by name.
+    itself carries `name` and `plates`, the sizes by name. Edges carry `lagged`: whether all that is read comes from
+    an earlier step of a scan. Without these edges the graph has no cycles.
     """
     import networkx
 
@@ -160,7 +168,8 @@ def to_networkx(program: Program) -> networkx.DiGraph[str]:
             distribution=node.distribution,
             text=node.text,
         )
-    graph.add_edges_from(picture.edges)
+    graph.add_edges_from(picture.lagged, lagged=True)
+    graph.add_edges_from(picture.edges, lagged=False)
     return graph
 
 
@@ -217,6 +226,8 @@ def to_dot(program: Program) -> str:
 
     nest(())
     lines += [f"  {_dot_text(a)} -> {_dot_text(b)};" for a, b in picture.edges]
+    # Layers follow from what happens within a step.
+    lines += [f"  {_dot_text(a)} -> {_dot_text(b)} [style=dashed, constraint=false];" for a, b in picture.lagged]
     return "\n".join([*lines, "}"]) + "\n"
 
 
@@ -279,6 +290,7 @@ def to_mermaid(program: Program) -> str:
 
     nest(())
     lines += [f"  {keys[a]} --> {keys[b]}" for a, b in picture.edges]
+    lines += [f"  {keys[a]} -.-> {keys[b]}" for a, b in picture.lagged]
     used = {n.kind for n in picture.nodes.values()}
     lines += [f"  classDef {kind} {style}" for kind, style in _MERMAID_CLASSES.items() if kind in used]
     return "\n".join(lines) + "\n"

@@ -19,6 +19,7 @@ PAD = 14.0  # between a plate's border and what stands inside
 LABEL = 16.0  # room for a plate's label below its members
 RISE = 40.0  # between layers, without borders
 MARGIN = 16.0
+LOOP = 20.0  # room at the side of a node for an edge that leads back to it
 ROUNDS = 400
 
 
@@ -56,7 +57,10 @@ def size_of(node: Node) -> tuple[float, float]:
 
 
 def layers_of(diagram: Diagram) -> dict[str, int]:
-    """The layer of each node: one more than the deepest parent; what has no parents stands just above its children."""
+    """The layer of each node: one more than the deepest parent; what has no parents stands just above its children.
+
+    What is read of an earlier step does not count: that would lead round in circles.
+    """
     parents: dict[str, list[str]] = {name: [] for name in diagram.nodes}
     children: dict[str, list[str]] = {name: [] for name in diagram.nodes}
     for a, b in diagram.edges:
@@ -96,21 +100,55 @@ class Slot:
     key: float = 0.0
 
 
-def slots_of(diagram: Diagram, layer: dict[str, int]) -> tuple[dict[str, Slot], list[list[Slot]]]:
-    """Slots of the nodes by name, and for each edge the slots it runs through."""
-    slots = {n.name: Slot(n, layer[n.name], n.plates, size_of(n)[0] / 2) for n in diagram.nodes.values()}
+@dataclass(frozen=True)
+class Route:
+    """Where an edge runs.
+
+    Attributes:
+        slots: what it runs through, from the upper node to the lower one; both are in one layer, or one node, only for
+            an edge from an earlier step.
+        lagged: whether it comes from an earlier step.
+        up: whether it points upwards.
+    """
+
+    slots: list[Slot]
+    lagged: bool = False
+    up: bool = False
+
+    @property
+    def ends(self) -> tuple[Slot, Slot]:
+        """Where it comes from, and where it leads."""
+        first, last = self.slots[0], self.slots[-1]
+        return (last, first) if self.up else (first, last)
+
+    @property
+    def steps(self) -> list[tuple[Slot, Slot]]:
+        """Its pieces from one layer to the next."""
+        return [(one, two) for one, two in pairwise(self.slots) if one.layer != two.layer]
+
+
+def slots_of(diagram: Diagram, layer: dict[str, int]) -> tuple[dict[str, Slot], list[Route]]:
+    """Slots of the nodes by name, and the routes of the edges."""
+    loops = {a for a, b in diagram.lagged if a == b}
+    slots = {
+        n.name: Slot(n, layer[n.name], n.plates, size_of(n)[0] / 2 + (LOOP if n.name in loops else 0.0))
+        for n in diagram.nodes.values()
+    }
     for nest in diagram.nests:
         if not any(s.nest[: len(nest)] == nest for s in slots.values()):
             # A plate with nothing in it still has a box; the name cannot clash, because no statement's name is empty.
             hollow = Node("", "empty", nest, ())
             slots[f"\0{nest}"] = Slot(hollow, 0, nest, size_of(hollow)[0] / 2)
-    routes: list[list[Slot]] = []
-    for a, b in diagram.edges:
-        bends = [Slot(None, at, (), 3.0) for at in range(layer[a] + 1, layer[b])]
-        route = [slots[a], *bends, slots[b]]
-        for one, two in pairwise(route):
-            one.near.append(two)
-            two.near.append(one)
+    routes: list[Route] = []
+    for a, b, lagged in (*((*e, False) for e in diagram.edges), *((*e, True) for e in diagram.lagged)):
+        up = layer[a] > layer[b]
+        high, low = (b, a) if up else (a, b)
+        bends = [Slot(None, at, (), 3.0) for at in range(layer[high] + 1, layer[low])]
+        route = Route([slots[high], *bends, slots[low]], lagged, up)
+        for one, two in pairwise(route.slots):
+            if one is not two:
+                one.near.append(two)
+                two.near.append(one)
         routes.append(route)
     return slots, routes
 
@@ -135,19 +173,19 @@ def arranged(items: list[Slot], depth: int = 0) -> list[Slot]:
     return out
 
 
-def crossings(order: list[Slot], routes: list[list[Slot]]) -> int:
+def crossings(order: list[Slot], routes: list[Route]) -> int:
     """How many pairs of edges cross under an order."""
     rank = {id(s): i for i, s in enumerate(order)}
     steps: dict[int, list[tuple[int, int]]] = {}
     for route in routes:
-        for one, two in pairwise(route):
+        for one, two in route.steps:
             steps.setdefault(one.layer, []).append((rank[id(one)], rank[id(two)]))
     return sum(
         (a[0] - b[0]) * (a[1] - b[1]) < 0 for pairs in steps.values() for i, a in enumerate(pairs) for b in pairs[:i]
     )
 
 
-def ordered(items: list[Slot], routes: list[list[Slot]]) -> list[Slot]:
+def ordered(items: list[Slot], routes: list[Route]) -> list[Slot]:
     """An order with few crossings: each slot moves towards the mean place of its neighbours, plates as a whole."""
     best = order = arranged(items)
     fewest = crossings(order, routes)
@@ -288,14 +326,14 @@ def _settle(rules: list[Edge]) -> None:
                 moved = True
 
 
-def heights(slots: Iterable[Slot], boxes: list[Box], routes: list[list[Slot]]) -> list[float]:
+def heights(slots: Iterable[Slot], boxes: list[Box], routes: list[Route]) -> list[float]:
     """The middle of each layer; sets tops and bottoms of the boxes."""
     tall: dict[int, float] = {}
     for s in slots:
         tall[s.layer] = max(tall.get(s.layer, 0.0), size_of(s.node)[1] if s.node else 0.0)
     reach: dict[int, float] = {}
     for route in routes:
-        for one, two in pairwise(route):
+        for one, two in pairwise(route.slots):
             reach[one.layer] = max(reach.get(one.layer, 0.0), abs(one.x - two.x))
     middles: list[float] = []
     y = MARGIN
@@ -322,14 +360,14 @@ class Layout:
 
     Attributes:
         slots: places of the nodes.
-        routes: for each edge the slots it runs through.
+        routes: of the edges.
         boxes: rectangles of the plates, inner ones first.
         middles: vertical middle of each layer.
         width, height: size of the whole.
     """
 
     slots: tuple[Slot, ...]
-    routes: tuple[list[Slot], ...]
+    routes: tuple[Route, ...]
     boxes: tuple[Box, ...]
     middles: tuple[float, ...]
     width: float
@@ -339,7 +377,7 @@ class Layout:
 def arrange(diagram: Diagram) -> Layout:
     """Lay a diagram out."""
     slots, routes = slots_of(diagram, layers_of(diagram))
-    everything = list(slots.values()) + [s for route in routes for s in route[1:-1]]
+    everything = list(slots.values()) + [s for route in routes for s in route.slots[1:-1]]
     for i, slot in enumerate(everything):
         slot.key = float(i)
     order = ordered(everything, routes)

@@ -14,7 +14,7 @@ import numpy as np
 
 from ppl.errors import Location
 
-from . import sequences
+from . import autoregressive, flows, sequences
 from .layers import ACTIVATIONS, Layer, Weight, apply_layer
 from .values import DType, Shape, Value
 
@@ -139,5 +139,7 @@ __all__ = [
     "Weight",
     "apply_layer",
     "apply_network",
+    "autoregressive",
+    "flows",
     "sequences",
 ]

@@ -119,8 +119,8 @@ def plate_sum(value: Value, plates: tuple[Plate, ...], batch: dict[str, int] | N
     return value if scale == 1.0 else apply("multiply", scale, value)
 
 
-def lane_logsumexp(value: Value, lane: Lane) -> Value:
-    """The log of the sum of exponentials over the alternatives of a lane."""
+def lane_logsumexp(value: Value, lane: Plate) -> Value:
+    """The log of the sum of exponentials over the alternatives of a lane, or over particles."""
     if lane not in value.plates:
         return value + math.log(lane.size)
     rest = tuple(p for p in value.plates if p != lane)

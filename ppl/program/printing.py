@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -73,11 +73,18 @@ class Expressions:
     Args:
         named: values that appear by their name instead of their definition, by identity.
         deepest: how many operations are shown inside one another; shared parts could give any number.
+        carries: what carries of scans are called, by name.
     """
 
-    def __init__(self, named: dict[int, str] | None = None, deepest: int = 2 * DEEPEST) -> None:
+    def __init__(
+        self,
+        named: dict[int, str] | None = None,
+        deepest: int = 2 * DEEPEST,
+        carries: Mapping[str, str] | None = None,
+    ) -> None:
         self.named = named or {}
         self.deepest = deepest
+        self.carries = carries or {}
         self._depth = 0
 
     def text(self, value: Value, outer: int = 0) -> str:
@@ -113,7 +120,8 @@ class Expressions:
         if op in ("site", "param", "input"):
             return value.attr("name")
         if op in ("carry", "carried"):
-            return value.hint[0] if value.hint else value.attr("name")
+            own = value.hint[0] if value.hint else value.attr("name")
+            return self.carries.get(value.attr("name"), own)
         if op in ("noise", "key"):
             return f"{op}_{value.attr('name')}"
         if op == "plate_index":
@@ -173,7 +181,7 @@ def distribution_text(dist: Distribution, printer: Expressions | None = None) ->
             continue
         # Several things in one setting are arguments of their own, as in Transformed(base, first, second).
         several = cast("tuple[Any, ...]", item) if isinstance(item, tuple) else None
-        parts += [f"{name}={item}"] if several is None else [str(i) for i in several]
+        parts += [f"{name}={item}"] if several is None else [_part_text(i, show) for i in several]
     text = f"{dist.family}({', '.join(parts)})"
     batch = dist.event_shape[: len(dist.event_shape) - dist.event_rank]
     if dist.expanded and batch:
@@ -181,6 +189,12 @@ def distribution_text(dist: Distribution, printer: Expressions | None = None) ->
     if dist.mask_value is not None:
         text += f".mask({show.text(dist.mask_value)})"
     return text
+
+
+def _part_text(part: Any, show: Expressions) -> str:
+    # A bijection writes its operands by the names that they have here.
+    write = getattr(part, "text", None)
+    return str(part) if write is None else write(show.text)
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,7 +214,7 @@ def _roots(statement: Statement) -> tuple[Value, ...]:
     return expressions(statement)
 
 
-def _in_order(statements: Iterable[Statement]) -> tuple[Statement, ...]:
+def in_order(statements: Iterable[Statement]) -> tuple[Statement, ...]:
     """Statements as a person writes them: what a step hands on comes at the end of the step."""
     out: list[Statement] = []
     pending: list[Carry] = []
@@ -218,6 +232,22 @@ def _in_order(statements: Iterable[Statement]) -> tuple[Statement, ...]:
         out.append(statement)
     close(())
     return tuple(out)
+
+
+def carry_names(statements: Iterable[Statement]) -> dict[str, str]:
+    """What the text calls the carries of scans: as the user does, unless a statement has that name."""
+    statements = tuple(statements)
+    names = {s.name for s in statements}
+    carries, used = [s for s in statements if isinstance(s, Carry)], set(names)
+    return {c.name: fresh(f"{c.hint}_before" if c.hint in names else c.hint, used) for c in carries}
+
+
+def printer_of(program: Program) -> tuple[Expressions, tuple[Statement, ...], dict[str, list[Value]]]:
+    """What prints the values of a program, its statements in the order of the text, and what to define before each."""
+    statements = in_order(program.statements)
+    carries = carry_names(statements)
+    names, before = plan_names(statements, {*(s.name for s in statements), *carries.values()})
+    return Expressions(names, carries=carries), statements, before
 
 
 def plan_names(statements: tuple[Statement, ...], taken: set[str]) -> tuple[dict[int, str], dict[str, list[Value]]]:
@@ -274,9 +304,8 @@ def program_text(program: Program) -> str:
     arguments = [f"{i.name}: {i.dtype}{list(i.shape)}" for i in program.inputs if not is_own_input(i.name)]
     arguments += [f"{name}={text}" for name, text in program.settings]
     rows: list[tuple[str, str]] = [(f"{program.name}({', '.join(arguments)})", "")]
-    statements = _in_order(program.statements)
-    names, before = plan_names(statements, {s.name for s in statements})
-    printer = Expressions(names)
+    printer, statements, before = printer_of(program)
+    names = printer.named
     aliases = {p.plate: p for p in program.plates}
     open_now: tuple[Plate, ...] = ()
     # The weights of a random network are sites too; its own line stands for them.
@@ -296,10 +325,11 @@ def program_text(program: Program) -> str:
         open_now = plates
         indent = "    " * (len(plates) + 1)
         for value in before.get(_key(statement), []):
-            hidden = Expressions({k: v for k, v in names.items() if k != id(value)})
+            hidden = Expressions({k: v for k, v in names.items() if k != id(value)}, carries=printer.carries)
             rows.append((f"{indent}{names[id(value)]} = {hidden.text(value)}", ""))
         if statement.name not in hidden_sites:
-            rows.append((indent + statement_text(statement, printer), _at(statement)))
+            both_ways = bool(plates) and len(_directions(program.carries.values(), plates[-1])) == 2
+            rows.append((indent + statement_text(statement, printer, both_ways), _at(statement)))
     width = min(max(len(text) for text, _ in rows) + 2, 88)
     return "\n".join(f"{text:<{width - 2}}  {at}".rstrip() for text, at in rows)
 
@@ -313,7 +343,7 @@ def _plate_line(plate: Plate, aliases: dict[Plate, Any], printer: Expressions, c
     if statement.ordered:
         sources = ", ".join(printer.text(s) for s in statement.sources)
         mapped = f"({sources})" if len(statement.sources) > 1 else sources
-        backwards = ", reverse=True" if any(c.plates[-1] == plate and c.reverse for c in carries) else ""
+        backwards = ", reverse=True" if _directions(carries, plate) == {True} else ""
         over = f"xs={mapped}{backwards}):  # {plate.size} steps" if mapped else f"length={plate.size}{backwards}):"
         return f"for {statement.alias or '_'} in scan({plate.name!r}, {over}"
     alias = f" as {statement.alias}" if statement.alias else ""
@@ -324,8 +354,12 @@ def _plate_line(plate: Plate, aliases: dict[Plate, Any], printer: Expressions, c
     return f"with plate({plate.name!r}, {inner}){alias}:  # {plate.size} elements"
 
 
-def statement_text(statement: Statement, printer: Expressions) -> str:
-    """One statement as a line."""
+def _directions(carries: Collection[Carry], plate: Plate) -> set[bool]:
+    return {c.reverse for c in carries if c.time == plate}
+
+
+def statement_text(statement: Statement, printer: Expressions, both_ways: bool = False) -> str:
+    """One statement as a line; `both_ways` if scans run along its plate in both directions."""
     match statement:
         case Sample():
             if statement.dist.family == "Imputed":
@@ -350,9 +384,10 @@ def statement_text(statement: Statement, printer: Expressions) -> str:
             kind = "" if statement.support.kind == "real" else f", support={statement.support}"
             return f"{statement.name} = param({number_text(_scalar(statement.init))}{kind})"
         case Carry():
-            return f"{statement.hint} = carry({printer.text(statement.init)})"
+            backwards = ", reverse=True" if both_ways and statement.reverse else ""
+            return f"{printer.text(statement.value)} = carry({printer.text(statement.init)}{backwards})"
         case _Next():
-            return f"next {statement.carry.hint} = {printer.text(statement.carry.following)}"
+            return f"next {printer.text(statement.carry.value)} = {printer.text(statement.carry.following)}"
         case Network():
             return f"{statement.name} = {statement.spec.text}" + ("  [random weights]" if statement.random else "")
     raise TypeError(type(statement).__name__)

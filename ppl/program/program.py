@@ -11,6 +11,7 @@ import numpy as np
 
 from ppl.errors import UnknownNameError, nearest, user_location
 
+from .missing import missing_site
 from .statements import Carry, Deterministic, Factor, Input, Network, Param, PlateStatement, Sample, Statement
 from .values import Plate, Value, walk
 from .verbs import Verbs
@@ -134,21 +135,35 @@ class Program(Verbs):
         return tuple(dict.fromkeys((*now, *before)))
 
     def reads(self, name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """What a statement reads of its own step, and what through the carry of a scan, each in order."""
+        """What a statement reads of its own step, and what of an earlier step of a scan, each in order.
+
+        A name can be among both. What stands outside the scan belongs to no earlier step, whatever way it is read.
+        """
+        statement = self.statement(name)
         now: dict[str, None] = {}
         before: dict[str, None] = {}
-        seen: set[str] = set()
-        stack = [(read, now) for read in reversed(_names_read(expressions(self.statement(name))))]
+        seen: set[tuple[str, frozenset[Plate]]] = set()
+        first = _names_read(expressions(statement))
+        if isinstance(statement, Sample) and statement.missing is not None and statement.missing.how == "imputed":
+            # Some of its own elements are values of that site.
+            first.append(missing_site(name))
+        none = frozenset[Plate]()
+        stack = [(read, none) for read in reversed(first)]
         while stack:
-            read, into = stack.pop()
-            carry = self.by_name.get(read)
-            if not isinstance(carry, Carry):
-                into[read] = None
-            elif read not in seen:
-                seen.add(read)
-                stack += [(r, before) for r in reversed(_names_read((carry.following,)))]
-                stack += [(r, into) for r in reversed(_names_read((carry.init,)))]
+            read, times = stack.pop()
+            found = self.by_name.get(read)
+            if not isinstance(found, Carry):
+                plates = times & (self._mapped_by(read) if found is None else set(found.plates))
+                (before if plates else now)[read] = None
+            elif (read, times) not in seen:
+                seen.add((read, times))
+                stack += [(r, times | {found.time}) for r in reversed(_names_read((found.following,)))]
+                stack += [(r, times) for r in reversed(_names_read((found.init,)))]
         return tuple(now), tuple(before)
+
+    def _mapped_by(self, name: str) -> set[Plate]:
+        """The plates that map over an input, or over what is computed from it."""
+        return {p.plate for p in self.plates if name in _names_read(p.sources)}
 
     def children(self, name: str) -> tuple[str, ...]:
         """Names of the statements that read a name directly."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from .ops import apply, element
-from .values import Lane, Plate, Value, is_constant, lift, rewrite, walk
+from .values import Axis, Lane, Plate, Value, is_constant, lift, rewrite, walk
 
 _UNARY: dict[str, Callable[[Any], Any]] = {
     "negative": lambda x: -x,
@@ -78,7 +78,7 @@ class Simplifier:
             uses.update(id(a) for a in node.args)
 
         def gather(node: Value, args: tuple[Value, ...]) -> Value | None:
-            if node.op != "lead_reduce":
+            if node.op != "lane_logsumexp":
                 return None
             return Value(node.op, (self._gathered(args[0], uses),), node.attrs, node.plates, node.shape, node.dtype)
 
@@ -229,7 +229,7 @@ class Simplifier:
     def _on_take(self, kept: Value, table: Value, index: Value) -> Value | None:
         """A table read at every one of its rows in turn needs no index: its rows are the lane."""
         lane = dict(index.attrs).get("plate") if index.op == "plate_index" else None
-        if not isinstance(lane, Lane) or lane.size != table.shape[0] or lane in table.plates:
+        if not isinstance(lane, (Lane, Axis)) or lane.size != table.shape[0] or lane in table.plates:
             return None
         return element(table, lane)
 
@@ -330,6 +330,9 @@ class Simplifier:
             left = [i for i in range(-body.args[0].ndim, 0) if i not in inner_axes]
             axes = tuple(sorted([*inner_axes, *(left[a] for a in axes)]))
             body = body.args[0]
+        if body.op == "plate_sum" and plates and not axes:
+            # Sums over plates within sums over plates are one sum.
+            plates, axes, body = (*plates, *body.attr("plates")), dict(body.attrs).get("axis", ()), body.args[0]
         return self._total(body, plates, axes)
 
     def _total(self, body: Value, plates: tuple[Plate, ...], axes: tuple[int, ...]) -> Value:

@@ -113,6 +113,7 @@ KINDS: dict[str, int] = {
     "simplex": 1,
     "ordered": 1,
     "positive_ordered": 1,
+    "falling": 1,
     "zero_sum": 1,
     "sphere": 1,
     "real_matrix": 2,
@@ -172,6 +173,8 @@ def _contains(kind: str, x: np.ndarray, bounds: list[Any]) -> np.ndarray:
             return np.all(np.diff(x, axis=-1) > 0, axis=-1)
         case "positive_ordered":
             return np.all(np.diff(x, axis=-1) > 0, axis=-1) & (x[..., 0] > 0)
+        case "falling":
+            return np.all(np.diff(x, axis=-1) < 0, axis=-1) & (x[..., 0] < 1) & (x[..., -1] > 0)
         case "zero_sum":
             return np.abs(x.sum(-1)) < tolerance * (1.0 + np.abs(x).max(-1))
         case "sphere":
@@ -204,6 +207,7 @@ real_matrix = Support("real_matrix")
 simplex = Support("simplex")
 ordered = Support("ordered")
 positive_ordered = Support("positive_ordered")
+falling = Support("falling")
 zero_sum = Support("zero_sum")
 sphere = Support("sphere")
 lower_cholesky = Support("lower_cholesky")

@@ -61,6 +61,19 @@ class Lane(Plate):
         return Lane(self.name + BEFORE, self.size, self.of, time, reverse)
 
 
+@dataclass(frozen=True)
+class Axis(Plate):
+    """An axis outside all plates that an estimator reduces: particles, or the lanes of a gradient strategy.
+
+    Programs hold none, only objectives made from them do.
+
+    Attributes:
+        depth: of two axes that meet, the one with the greater number lies further out.
+    """
+
+    depth: int = 0
+
+
 # The plates that are open while a model is traced, outermost first; None when no model is being traced. An operation
 # on a value whose plate is no longer open first turns that plate into an array axis.
 OPEN_PLATES: ContextVar[tuple[Plate, ...] | None] = ContextVar("open_plates", default=None)
@@ -425,20 +438,21 @@ def walk(
     return order
 
 
-def rewrite(roots: dict[str, Value], replace: Any) -> dict[str, Value]:
+def rewrite(roots: dict[str, Value], replace: Any, whole: Callable[[Value], bool] | None = None) -> dict[str, Value]:
     """Rebuild expression graphs bottom-up.
 
     Args:
         roots: named expressions.
         replace: called as `replace(node, args)` with each node and its rebuilt operands; returns the new node, or
             None to keep the node (with the new operands).
+        whole: which nodes are replaced without a look at their operands.
 
     Returns:
         The rebuilt expressions, under the same names; sharing is kept.
     """
     done: dict[int, Value] = {}
-    for node in walk(list(roots.values())):
-        args = tuple(done[id(arg)] for arg in node.args)
+    for node in walk(list(roots.values()), None if whole is None else lambda n: () if whole(n) else n.args):
+        args = () if whole is not None and whole(node) else tuple(done[id(arg)] for arg in node.args)
         new = replace(node, args)
         if new is None:
             unchanged = all(a is b for a, b in zip(args, node.args, strict=True))

@@ -436,7 +436,8 @@ def _module(values: tuple[Value, ...], attrs: dict[str, Any]) -> tuple[Shape, DT
     return attrs["out_shape"], attrs.get("out_dtype", "float")
 
 
-# A network applied to one element: printed by name, expanded or called when lowering.
+# A network applied to one element: printed by name, expanded or called when lowering. With the attribute `weight`, the
+# weight of that name, for distributions that hold a network.
 define("network", "special", _module, None)
 
 
@@ -459,8 +460,6 @@ define("plate_sum", "special", _same)
 define("lane_logsumexp", "special", _same)
 # The sum over all paths of discrete sites through a scan, in log space: `ppl.program.ops.chain`.
 define("chain", "special", _same, 3)
-# Reduce the one leading axis (particles) by `how`: "mean" or "logsumexp".
-define("lead_reduce", "special", _same)
 # What the step before left: the second operand one step earlier, and the first operand at the first step.
 define("shift", "special", _same, 2)
 # A recurrence; `ppl.program.recurrence` says what it holds. `scanned` takes out one of its results over all steps.

@@ -214,11 +214,7 @@ class _Rebuilder:
         return Value(node.op, args, attrs, plates, shape, node.dtype, node.hint)
 
     def distribution(self, dist: Distribution) -> Distribution:
-        out = dist.substitute(self.value)
-        if not dist.nested():
-            # What `expand` repeats was written as a number, which no input changes.
-            out.event_shape = (dist.element_shape if dist.expanded else out.batch_shape()) + out.core_shape()
-        return out
+        return dist.resized(self.value)
 
     def statement(self, s: Statement) -> Statement:
         plates = self.stack(s.plates)

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from ppl.errors import StrategyError
+from ppl.errors import StrategyError, naming_site
 from ppl.language.dist.imputed import Imputed
 from ppl.program.distributions import Distribution
 from ppl.program.missing import completed, gathered, held, known_elements, missing_site
@@ -130,6 +130,9 @@ class Resolver:
             return shift(args[0], args[1], node.attr("plate"), node.attr("reverse"), "".join(node.hint[:1]))
         # What replaces a site may vary over fewer plates than the site did (a constant set by `do`, for example).
         plates = merge_plates(args)
+        if node.op == "native":
+            # A draw for each element of its site, whatever its parameters vary over.
+            plates = (*node.plates, *(p for p in plates if p not in node.plates))
         if node.op == "element" and node.attr("plate") not in plates:
             plates = (*plates, node.attr("plate"))
         return Value(node.op, args, node.attrs, plates, node.shape, node.dtype, node.hint)
@@ -164,14 +167,21 @@ class Resolver:
     def _network(self, node: Value) -> Value:
         statement = self.program.networks[node.attr("name")]
         args = tuple(self._done[id(a)] for a in node.args)
+        if dict(node.attrs).get("weight"):
+            return args[0] if args else reference("param", node.attr("weight"), (), node.shape, "float")
         if statement.spec.foreign is not None:
-            return Value("network", args, node.attrs, node.plates, node.shape, node.dtype, node.hint)
+            # Weights of a user's own module have no names here; a mark in their place holds all of them.
+            held = (("held", True),) if f"{node.attr('name')}." in self.params else ()
+            attrs = tuple(sorted([*node.attrs, *held]))
+            return Value("network", args, attrs, node.plates, node.shape, node.dtype, node.hint)
         # The element and what else the network was called with come first, then weights that are sites.
         count = len(args) - (len(statement.spec.weights) if statement.random else 0)
         sites = dict(zip(statement.spec.weights, args[count:], strict=False))
 
         def weight(name: str, w: Weight) -> Value:
-            return sites[name] if name in sites else reference("param", name, (), w.shape, "float")
+            if name in sites:
+                return sites[name]
+            return self.params.get(name, reference("param", name, (), w.shape, "float"))
 
         out = apply_network(statement.spec, args[0], weight, args[1:count])
         if node.hint and not out.hint:
@@ -261,7 +271,8 @@ def log_density(
             resolver.values[name] = value
             guarded = checked and name not in exact and not (statement.observed and _checked_when_observed(statement))
             dists[name] = dist if guarded else dist.unchecked()
-            terms[name] = _known_log_prob(statement, dists[name], value)
+            with naming_site(name, program.name, statement.location):
+                terms[name] = _known_log_prob(statement, dists[name], value)
         elif isinstance(statement, Deterministic):
             try:
                 resolver.values[name] = _named(resolver.value(statement.expression), statement)
@@ -368,7 +379,7 @@ def simulator(
         params: expressions for parameters that are replaced.
         lead: whether draws carry leading axes (many draws at once).
         densities: whether to give the log density of each draw too, which is cheaper along with the draw.
-        continued: the steps of a scan that are known; sites in `given` that have these steps are drawn at all others.
+        continued: the steps of a scan that are known; sites in `given` with the plate of the steps are drawn at others.
     """
     resolver = Resolver(program, {}, params or {})
     noise: list[NoiseSpec] = []
@@ -393,10 +404,11 @@ def simulator(
                 continue
             dist = dists[name] = resolver.distribution(statement.dist).unchecked()
             source = Noise(name, statement.plates, lead, noise)
-            if densities:
-                value, log_probs[name] = dist.draw_with_log_prob(source)
-            else:
-                value = dist.draw(source)
+            with naming_site(name, program.name, statement.location):
+                if densities:
+                    value, log_probs[name] = dist.draw_with_log_prob(source)
+                else:
+                    value = dist.draw(source)
             resolver.values[name] = _named(value, statement)
             if known and continued is not None:
                 if name in continued.anew:

@@ -65,7 +65,8 @@ def do(program: Program, values: Mapping[str, Any]) -> Program:
 
 
 def _refuse_ambiguous(program: Program, name: str) -> None:
-    downstream = sorted(program.descendants(name) & set(program.observed))
+    # A site of a scan may depend on itself, one step before: with its data gone that is no conflict.
+    downstream = sorted(program.descendants(name) & set(program.observed) - {name})
     if downstream:
         raise ModelError(
             f"`do({name}=...)` after observing {downstream[0]!r}, which depends on it, has two readings.",

@@ -10,6 +10,7 @@ Reference: Obermeyer et al. (2019), Tensor variable elimination for plated facto
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
@@ -22,6 +23,8 @@ from ppl.program.values import Lane, Plate, Value, is_constant, lift
 
 # Sites of more values than this are not summed out unless a guide draws them: the cost is theirs times everything else.
 LARGEST = 64
+# Nor are sites that meet in one term with more combinations of values than this.
+MOST_COMBINATIONS = 2**20
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,8 @@ def eliminate(
         Terms by the name of their first statement.
 
     Raises:
-        StrategyError: sites of different plates meet inside both, or a minibatch would stand inside a sum.
+        StrategyError: sites of different plates meet inside both, a minibatch would stand inside a sum, or there are
+            too many combinations.
     """
     return _Elimination(program, batch, {lane.site for lane in keep}).run(list(terms.values()))
 
@@ -127,6 +131,8 @@ class _Elimination:
         self.order = {name: i for i, name in enumerate(program.by_name)}
 
     def run(self, terms: list[Term]) -> dict[str, Term]:
+        for term in terms:
+            self._refuse_many([term])
         done = [t for t in terms if not self._summed(t)]
         rest: list[Term] = [t for t in terms if self._summed(t)]
         while rest:
@@ -206,10 +212,20 @@ class _Elimination:
         first = None if term.first is None else plate_sum(term.first, product)
         return Term(plate_sum(term.value, product), target, term.parts, first)
 
+    def _refuse_many(self, terms: list[Term]) -> None:
+        """Terms that depend together on so many sites that nobody can go through their combinations."""
+        lanes = {lane for t in terms for lane in t.lanes}
+        count = math.prod(lane.size for lane in lanes)
+        if count > MOST_COMBINATIONS:
+            sites = sorted({lane.site for lane in lanes}, key=self.order.__getitem__)
+            where = max((p for t in terms for p in t.parts), key=self.order.__getitem__)
+            raise _too_many(self.program, sites, count, where)
+
     def _summed(self, term: Term) -> list[Lane]:
         return [lane for lane in term.lanes if lane.site not in self.keep]
 
     def _merge(self, terms: list[Term]) -> Term:
+        self._refuse_many(terms)
         parts = sorted({p for t in terms for p in t.parts}, key=self.order.__getitem__)
         first = None
         if any(t.first is not None for t in terms):
@@ -238,6 +254,20 @@ def _both_ways(program: Program, lanes: Collection[Lane]) -> StrategyError:
         declared_at=site.location,
         got=", ".join(sorted({f"{lane.site} over {lane.before}" for lane in lanes})),
         remedy="Read it in the scan that samples it, or give it a place in the guide.",
+    )
+
+
+def _too_many(program: Program, sites: list[str], count: int, where: str) -> StrategyError:
+    shown = [*sites[:2], "...", sites[-1]] if len(sites) > 4 else sites
+    return StrategyError(
+        f"it cannot be summed out together with the other discrete sites that {where!r} depends on: every combination "
+        "of their values counts.",
+        site=sites[0],
+        model=program.name,
+        declared_at=program.sites[sites[0]].location,
+        expected=f"at most {MOST_COMBINATIONS} combinations",
+        got=f"{count:.3g} combinations of the values of {len(sites)} sites: {', '.join(shown)}",
+        remedy="Use fewer sites or fewer values, let each reach a term of its own, or draw some of them in a guide.",
     )
 
 

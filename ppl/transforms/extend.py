@@ -16,9 +16,10 @@ from typing import Any, cast
 
 import numpy as np
 
-from ppl.errors import ShapeError
+from ppl.errors import DataError, ShapeError
 from ppl.program.distributions import Distribution
-from ppl.program.ops import element
+from ppl.program.missing import completed, known_elements, missing_site
+from ppl.program.ops import apply, element
 from ppl.program.printing import fresh
 from ppl.program.program import Program, expressions
 from ppl.program.statements import Deterministic, Input, PlateStatement, Sample, Statement
@@ -89,18 +90,20 @@ def extend(old: Program, new: Program, what: Moved) -> Extension:
 
     Args:
         old: the program on the old rows, with its data.
-        new: the same declaration on new inputs.
+        new: the same declaration on new inputs, which has forgotten where data of these sites was missing.
         what: what is different there.
 
     Raises:
         ShapeError: the distribution of a site does not say how it goes on at other rows.
+        DataError: an input that has other values had none before.
     """
     past = _Past(old, new, what)
     statements: list[Statement] = []
     for statement in new.statements:
         if isinstance(statement, Sample) and statement.name in what.sites:
             before = old.sites[statement.name]
-            dist = past.distribution(before.dist).extend(past.value(before.value), statement.dist)
+            value, known = past.value(before.value), past.known(before)
+            dist = past.distribution(before.dist).extend(value, statement.dist, known)
             if dist is None:
                 raise _no_extension(old, before, what)
             statements += past.take()
@@ -137,6 +140,9 @@ class _Past:
     def __init__(self, old: Program, new: Program, what: Moved) -> None:
         self.old = old
         self.what = what
+        self.inputs_left = {i.name for i in new.inputs} - what.inputs
+        self.plates_left = {p.name for p in new.plates} - what.plates
+        self.statements_left = {s.name for s in new.statements} - what.statements
         self.taken = {s.name for s in new.statements} | {i.name for i in new.inputs} | {p.name for p in new.plates}
         self.names: dict[str, str] = {}
         self.done: dict[int, Value] = {}
@@ -146,6 +152,7 @@ class _Past:
         self.given: dict[str, str] = {}
         self.hidden: set[str] = set()
         self._new: list[Statement] = []
+        self._alive: list[Value] = []
 
     def take(self) -> list[Statement]:
         """The statements that expressions rewritten since the last call need."""
@@ -160,7 +167,7 @@ class _Past:
 
     def plate(self, plate: Plate) -> Plate:
         """A plate with its old rows."""
-        if plate.name not in self.what.plates:
+        if plate.name in self.plates_left:
             return plate
         name = self.name(plate.name)
         if name not in self.plates:
@@ -176,6 +183,8 @@ class _Past:
 
     def value(self, root: Value) -> Value:
         """An expression of the old program."""
+        # What is known by its identity must not make room for something else.
+        self._alive.append(root)
         for node in walk([root]):
             if id(node) not in self.done:
                 self.done[id(node)] = self._node(node)
@@ -188,9 +197,9 @@ class _Past:
     def _node(self, node: Value) -> Value:
         name = node.attr("name") if node.op in ("input", "site") else ""
         if node.op == "input":
-            return self._array(name, node.shape, node) if name in self.what.inputs else node
+            return node if name in self.inputs_left else self._array(name, node.shape, node)
         if node.op == "site":
-            return self._site(node) if name in self.what.statements else node
+            return node if name in self.statements_left else self._site(node)
         args = tuple(self.done[id(a)] for a in node.args)
         attrs = tuple((k, self._attribute(v)) for k, v in node.attrs)
         return Value(node.op, args, attrs, self.stack(node.plates), node.shape, node.dtype, list(node.hint))
@@ -204,6 +213,14 @@ class _Past:
     def _array(self, name: str, shape: tuple[int, ...], like: Value) -> Value:
         own = self.name(name)
         if own not in self.data:
+            if name not in self.old.data:
+                raise DataError(
+                    f"the fit had no values of {name!r}, so nothing is known about its old rows.",
+                    model=self.old.name,
+                    expected="the array that the model was fitted with",
+                    got="a ppl.spec, which has a shape only",
+                    remedy=f"Bind it before fitting: program.bind({name}=array).",
+                )
             self.inputs.append(Input(own, shape, like.dtype))
             self.data[own] = np.asarray(self.old.data[name])
         return reference("input", own, (), shape, like.dtype)
@@ -211,16 +228,36 @@ class _Past:
     def _site(self, node: Value) -> Value:
         statement = self.old.by_name[node.attr("name")]
         if isinstance(statement, Sample) and statement.observed:
-            sizes = tuple(p.size for p in statement.plates)
-            out = self._array(statement.name, sizes + statement.dist.event_shape, node)
-            for plate in statement.plates:
-                out = element(out, self.plate(plate))
-            return out
+            return self._data(statement, node)
         own = self.name(statement.name)
         if own not in self.hidden:
             self.hidden.add(own)
             self._declare(own, statement)
         return reference("site", own, self.stack(node.plates), node.shape, node.dtype)
+
+    def _data(self, site: Sample, like: Value) -> Value:
+        """The data of an observed site, with draws of imputed elements in the place of missing ones."""
+        sizes = tuple(p.size for p in site.plates)
+        out = self._array(site.name, sizes + site.dist.event_shape, like)
+        self.done[id(out)] = out
+        for plate in site.plates:
+            out = element(out, self.plate(plate))
+            self.done[id(out)] = out
+        if site.missing is None or site.missing.how != "imputed":
+            return out
+        free = self.old.sites[missing_site(site.name)].value
+        return self.value(completed(site, out, free))
+
+    def known(self, site: Sample) -> Value | None:
+        """Which numbers of a site are known, where missing ones are summed out."""
+        if site.missing is None or site.missing.how != "summed":
+            return None
+        known = known_elements(site)
+        shape = site.dist.event_shape
+        if known.shape != shape:
+            wide = apply("reshape", known, shape=(*known.shape, *(1,) * (len(shape) - known.ndim)))
+            known = apply("broadcast_to", wide, shape=shape)
+        return self.value(known)
 
     def _declare(self, own: str, statement: Statement) -> None:
         plates = self.stack(statement.plates)

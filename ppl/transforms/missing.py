@@ -24,7 +24,7 @@ from ppl.program.values import dtype_kind
 from .exact import finite_values
 
 # Supports whose members are arrays of numbers that may each be anything: single numbers of them can be imputed.
-_FREE = {"real": "real", "real_vector": "real", "real_matrix": "real", "positive_vector": "positive"}
+FREE = {"real": "real", "real_vector": "real", "real_matrix": "real", "positive_vector": "positive"}
 
 
 def split(item: Any) -> tuple[Any, np.ndarray | None]:
@@ -111,7 +111,7 @@ def _imputed(
     facts: Mapping[str, Any],
 ) -> tuple[tuple[Statement, ...], tuple[Input, ...], Mapping[str, np.ndarray]]:
     support = site.dist.support
-    kind = _FREE.get(support.kind) if missing.numbers or support.kind in _FREE else support.kind
+    kind = FREE.get(support.kind) if missing.numbers or support.kind in FREE else support.kind
     fixed = all(b.op == "const" and not b.shape for b in support.bounds)
     if kind is None or not fixed:
         why = "single numbers of one draw are missing" if kind is None else "its support depends on other unknowns"
@@ -122,8 +122,8 @@ def _imputed(
             got=f"{missing.count} of {missing.total} missing, support {support}",
             remedy="Leave these rows out, or declare the missing ones as a latent site of their own.",
         )
-    core = () if missing.numbers or support.kind in _FREE else site.dist.event_shape[len(site.dist.element_shape) :]
-    if support.kind in _FREE and not missing.numbers:
+    core = () if missing.numbers or support.kind in FREE else site.dist.event_shape[len(site.dist.element_shape) :]
+    if support.kind in FREE and not missing.numbers:
         # Whole vectors of free numbers are imputed number by number too.
         mask = np.broadcast_to(mask.reshape(*mask.shape, *(1,) * (array.ndim - mask.ndim)), array.shape)
         missing = replace(missing, count=int((~mask).sum()), total=int(mask.size), numbers=True)

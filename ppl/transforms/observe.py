@@ -24,7 +24,7 @@ from ppl.program.printing import distribution_text, expression
 from ppl.program.program import Program
 from ppl.program.statements import Deterministic, PlateStatement, Sample, Statement
 
-from .missing import forget, split, with_missing
+from .missing import FREE, forget, split, with_missing
 
 # Discrete data given as real numbers is converted to integers up to this size, and used as it is beyond.
 LARGEST_COPY = 1_000_000
@@ -148,7 +148,10 @@ def _filled_in(statement: Sample, array: np.ndarray, known: np.ndarray) -> np.nd
     core = tuple(range(elements, array.ndim))
     whole = known.all(axis=core) if core else known
     if whole.any():
-        array[~whole] = array[tuple(np.argwhere(whole)[0])]
+        # What is known of an element stays; but numbers of two members of a support may make none.
+        every = np.reshape(whole, (*whole.shape, *(1,) * len(core)))
+        keep = np.asarray(known if statement.dist.support.kind in FREE else every)
+        array = np.where(keep, array, array[tuple(np.argwhere(whole)[0])])
     elif known.any():
         # Of every element some number is missing; families of free numbers take any number in its place.
         array[~known] = array[tuple(np.argwhere(known)[0])]

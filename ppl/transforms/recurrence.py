@@ -98,13 +98,17 @@ class Carries:
             outer = [n for n in group if all(self.carries[n].time in self.carries[o].statement.plates for o in group)]
             if {self.carries[n].time for n in outer} != {self.carries[outer[0]].time} if outer else True:
                 raise self._tangled(group)
-            inner = set(group) - set(outer)
-            inside = self._solve(inner, out) if inner else out
-            found = self._recurrence(outer, inside)
-            out |= found
-            # Seen from outside, what an inner scan hands on is computed for all steps of the outer one at once.
+            inner = sorted(set(group) - set(outer), key=lambda n: (len(self.carries[n].statement.plates), n))
+            inside = self._solve(set(inner), out) if inner else out
+            out |= self._recurrence(outer, inside, inner)
             for name in inner:
-                out[name] = self._with(inside[name], found)
+                # What an inner scan hands on is known from the steps of the outer one if it depends on these.
+                handed, following = self.carries[name], self.taken.get(id(self.carries[name].following))
+                if following is None:
+                    out[name] = self._with(inside[name], out)
+                else:
+                    init = self._with(handed.init, out)
+                    out[name] = shift(init, following, handed.time, handed.statement.reverse, handed.statement.hint)
         return {n: out[n] for n in names} if known is None else out
 
     def _reads(self, name: str) -> set[str]:
@@ -112,7 +116,8 @@ class Carries:
         return {n.attr("name") for n in walk([handed.init, handed.following]) if n.op == "carry"}
 
     def _with(self, root: Value, known: Mapping[str, Value]) -> Value:
-        return self._filled(root, known, {}, {})
+        # What an earlier recurrence has computed is not computed again: a draw would be another draw.
+        return self._filled(root, known, {}, self.taken)
 
     def _filled(
         self, root: Value, known: Mapping[str, Value], done: dict[int, Value], taken: Mapping[int, Value]
@@ -144,20 +149,29 @@ class Carries:
             return earlier
         return shift(init, earlier, handed.time, handed.statement.reverse, handed.statement.hint)
 
-    def _recurrence(self, names: list[str], known: Mapping[str, Value]) -> dict[str, Value]:
-        """One `scan` node for carries that follow from themselves and one another."""
+    def _recurrence(
+        self, names: list[str], known: Mapping[str, Value], inner: Collection[str] = ()
+    ) -> dict[str, Value]:
+        """One `scan` node for carries that follow from themselves and one another.
+
+        Args:
+            names: the carries, of one scan.
+            known: values of other carries within a step, which may read these.
+            inner: those of them that belong to scans in the step.
+        """
         handed = [self.carries[n] for n in names]
         time, reverse = handed[0].time, handed[0].statement.reverse
         inits = [self._with(h.init, known) for h in handed]
         followers = [self._with(h.following, known) for h in handed]
         token = next(_tokens)
-        cone = {id(n): n for n in walk([h.following for h in handed])}
-        depends = _dependents(list(cone.values()), set(names))
+        within = [self.carries[n].following for n in inner]
+        cone = {id(n): n for n in walk([*(h.following for h in handed), *within])}
+        depends = _dependents(list(cone.values()), {*names, *inner})
         # Results of statements that a step computes on the way are wanted for all steps. So are draws by a library's
         # sampler, of which there is one: each step has a key of its own.
         drawn = [v for v in cone.values() if v.op == "native" and id(v) in depends]
         keys = {id(k): step_keys(k, time) for v in drawn for k in _keys(v.args[0])}
-        extras = [v for v in (*self.results, *drawn) if id(v) in depends and v.op != "carry"]
+        extras = [v for v in (*self.results, *within, *drawn) if id(v) in depends and v.op != "carry"]
         unlike = {id(h.following) for h in handed}
         extras = [v for v in {id(v): v for v in extras}.values() if id(v) not in unlike]
         filled = [self._with(v, known) for v in extras]

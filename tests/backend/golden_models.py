@@ -107,5 +107,7 @@ GOLDEN: dict[str, tuple[Callable[[], Program], str | None]] = {
     "own_network": (lambda: own_network(X).observe(y=Y), None),
     "bayesian_mlp": (lambda: models.bayesian_mlp(X, hidden=4).observe(y=Y), None),
     "factors": (lambda: factors(X).observe(x=X), None),
+    "gp_regression": (lambda: models.gp_regression(X).observe(y=Y), None),
+    "marginal_gp_regression": (lambda: models.marginal_gp_regression(X[:, 0]).observe(y=Y), None),
     "factors_guide": (lambda: factors_guide(X), "factors"),
 }

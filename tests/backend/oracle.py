@@ -87,12 +87,22 @@ class Oracle:
                 inner = itertools.product(*(range(p.size) for p in plates))
                 rows = [self.value(node.args[0], {**where, **dict(zip(plates, at, strict=True))}) for at in inner]
                 return np.stack(rows).reshape(node.shape)
+            case "carry":
+                return self._carry(attrs["name"], where)
             case "network":
                 return self.value(self._network(node), where)
             case "linear":
                 return _linear(*(self.value(a, where) for a in node.args))
         args = [self.value(a, where) for a in node.args]
         return WITH_ATTRIBUTES[node.op](*args, **attrs) if node.op in WITH_ATTRIBUTES else NAMED[node.op](*args)
+
+    def _carry(self, name: str, where: Where) -> np.ndarray:
+        """What a step is handed: the start, or what the step before left."""
+        carry = self.program.carries[name]
+        before = where[carry.time] + (1 if carry.reverse else -1)
+        if not 0 <= before < carry.time.size:
+            return self.value(carry.init, where)
+        return self.value(carry.following, {**where, carry.time: before})
 
     def _named(self, name: str, where: Where) -> np.ndarray:
         statement = self.program.by_name.get(name)

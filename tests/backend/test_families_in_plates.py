@@ -80,6 +80,7 @@ FAMILIES: dict[str, dict[str, Callable[[Any, Any], dist.Distribution]]] = {
         "discretized_logistic": lambda x, s: dist.DiscretizedLogistic(x, s, low=-3, high=3),
         "censored": lambda x, s: dist.Censored(dist.Weibull(s, s + 0.5), high=s),
         "stick": lambda x, s: dist.StickBreakingWeights(s, size=4),
+        "buffet": lambda x, s: dist.IndianBuffetWeights(s, size=4),
         "circle_direction": lambda x, s: dist.VonMisesFisher(ops.stack([ops.cos(x), ops.sin(x)]), s),
     },
 }

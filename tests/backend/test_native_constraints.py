@@ -23,7 +23,13 @@ from ppl.language.dist import support
 from ppl.program.supports import Support
 from tests.inference.test_constrained_types import PARAMS
 
-LACKING = {("pyro", "zero_sum"), ("numpyro", "sphere"), ("pyro", "real_matrix")}
+LACKING = {
+    ("pyro", "zero_sum"),
+    ("numpyro", "sphere"),
+    ("pyro", "real_matrix"),
+    ("pyro", "falling"),
+    ("numpyro", "falling"),
+}
 OTHERS: dict[str, tuple[Support, Any]] = {
     "real matrix": (support.real_matrix, np.eye(2)),
     "real vector": (support.real_vector, np.zeros(3)),

@@ -92,6 +92,7 @@ def rotated(angle: float) -> np.ndarray:
 PARAMS: dict[str, tuple[Support, Any, Any]] = {
     "ordered": (support.ordered, [-1.0, 0.0, 1.0], [-0.5, 0.3, 2.0]),
     "positive ordered": (support.positive_ordered, [1.0, 2.0, 3.0], [0.4, 0.9, 3.5]),
+    "falling": (support.falling, [0.8, 0.5, 0.2], [0.9, 0.3, 0.25]),
     "simplex": (support.simplex, [0.2, 0.3, 0.5], [0.6, 0.1, 0.3]),
     "zero sum": (support.zero_sum, [0.0, 0.0, 0.0], [1.0, -1.5, 0.5]),
     "sphere": (support.sphere, [1.0, 0.0, 0.0], NORTH),

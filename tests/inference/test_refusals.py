@@ -19,6 +19,7 @@ from ppl.inference import (
     ImportanceSampling,
     Plateau,
 )
+from ppl.inference.gradient import Reparam
 from tests.inference.cases import BACKENDS, CASES, X, Y, regression
 
 
@@ -75,7 +76,7 @@ REFUSALS = {
     "discrete guide site": (OBSERVED_COIN, SVI(guide=coin().do(y=0.0)), GuideError, r"'y'|discrete"),
     "comparison under a pathwise gradient": (
         threshold().observe(y=0.2),
-        SVI(),
+        SVI(strategies={"x": Reparam()}),
         StrategyError,
         r"site 'y'.*depends on 'x' through `greater`",
     ),

@@ -79,7 +79,7 @@ def loss_and_gradient(run: SVIRun, noise: dict, rows: dict) -> tuple[float, dict
         grads = torch.autograd.grad(value, list(leaves.values()), allow_unused=True)
         return value.item(), {k: g.numpy() for k, g in zip(leaves, grads, strict=True) if g is not None}
     with backend.context(precision):
-        value, grads = jax.value_and_grad(run.surrogate.loss)(params, {}, data, noise, index)
+        value, grads = jax.jit(jax.value_and_grad(run.surrogate.loss))(params, {}, data, noise, index)
     return float(value), {k: np.asarray(g) for k, g in grads.items()}
 
 

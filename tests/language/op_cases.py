@@ -260,8 +260,12 @@ ELSEWHERE = {
     "element": "tests/backend/test_lowering.py",
     "plate_sum": "tests/backend/test_reducing.py",
     "lane_logsumexp": "tests/backend/test_reducing.py",
-    "lead_reduce": "tests/inference/test_surrogate.py",
     "native": "tests/backend/test_lowering.py",
+    "shift": "tests/language/test_scans.py",
+    "scan": "tests/language/test_scans.py",
+    "scanned": "tests/language/test_scans.py",
+    "step_keys": "tests/language/test_scans.py",
+    "chain": "tests/backend/test_chain.py",
     **dict.fromkeys(
         ["conv1d", "conv3d", "conv_transpose1d", "conv_transpose3d", "max_pool", "avg_pool", "recurrent", "attention"],
         "tests/language/test_nn_layers.py",

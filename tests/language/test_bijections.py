@@ -10,8 +10,11 @@ import pytest
 from ppl.errors import ShapeError, StrategyError, SupportError
 from ppl.language import dist
 from ppl.language.dist import Bijection, support
+from ppl.language.nn.flow_specs import autoregressive_spec, coupling_spec, mixing_spec
 from ppl.program.distributions import BIJECTIONS
+from ppl.program.networks import NetworkSpec
 from ppl.program.supports import Support
+from ppl.program.values import lift
 from tests.reference import evaluate, symbol
 
 X3 = np.array([0.3, -1.2, 0.8])
@@ -29,6 +32,12 @@ def free(y: np.ndarray, like: str) -> np.ndarray:
     if like in ("lower_cholesky", "positive_definite"):
         return y[np.tril_indices(len(y))]
     return y
+
+
+def bent(spec: NetworkSpec) -> dist.Flow:
+    """A flow with constant weights, far from the identity that it starts as."""
+    generator = np.random.default_rng(0)
+    return dist.Flow(spec).substitute(lambda v: lift(0.5 * generator.normal(size=v.shape)))
 
 
 # Bijection, a point, and the kind of image whose free entries are measured.
@@ -52,6 +61,7 @@ CASES: dict[str, tuple[Bijection, np.ndarray, str]] = {
     "CorrCholesky": (dist.CorrCholesky(), X6, "corr_cholesky"),
     "CorrCholesky.two": (dist.CorrCholesky(), X3[:1], "corr_cholesky"),
     "PositiveOrdered": (dist.PositiveOrdered(), X3, ""),
+    "FallingProducts": (dist.FallingProducts(), X3, ""),
     "ZeroSum": (dist.ZeroSum(), X3, "surface"),
     "ZeroSum.two": (dist.ZeroSum(), X3[:1], "surface"),
     "UnitVector": (dist.UnitVector(), X3, "surface"),
@@ -69,6 +79,15 @@ CASES: dict[str, tuple[Bijection, np.ndarray, str]] = {
     "Compose.after": (dist.Compose(dist.Ordered(), dist.Exp()), X3, ""),
     "Inverse": (dist.Inverse(dist.Exp()), np.exp(X3), ""),
     "Inverse.Softplus": (dist.Inverse(dist.Softplus()), np.exp(X3), ""),
+    "Flow": (bent(coupling_spec("SplineCoupling", "flow", 3, [4], transform="spline")), X3, ""),
+    "Inverse.Flow": (dist.Inverse(bent(autoregressive_spec("MAF", "flow", 3, [4]))), X3, ""),
+    "Compose.Flow": (
+        dist.Compose(
+            bent(mixing_spec("mix", 3, "lu", 1)), dist.Affine(1.0, 2.0), bent(coupling_spec("RealNVP", "flow", 3, []))
+        ),
+        X3,
+        "",
+    ),
 }
 
 
@@ -161,6 +180,7 @@ SUPPORTS = [
     (support.half_open_interval(-1.0, 2.0), 3),
     (support.circular, 3),
     (support.positive_ordered, 3),
+    (support.falling, 3),
     (support.zero_sum, 3),
     (support.sphere, 3),
     (support.corr_matrix, 6),

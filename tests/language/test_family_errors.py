@@ -161,6 +161,7 @@ MISTAKES: list[tuple[Callable[[], Any], type[PPLError], str]] = [
     ),
     (lambda: dist.ZeroSumNormal(1.0, size=1), ShapeError, "ZeroSumNormal needs a constant size of at least 2"),
     (lambda: dist.StickBreakingWeights(1.0, size=1), ShapeError, "StickBreakingWeights needs a constant size"),
+    (lambda: dist.IndianBuffetWeights(1.0, size=0), ShapeError, "IndianBuffetWeights needs a constant size"),
     (
         lambda: dist.MatrixNormal(np.zeros((2, 3)), np.eye(3), np.eye(3)),
         ShapeError,

@@ -61,6 +61,7 @@ REWEIGHTED: list[tuple[Distribution, Distribution, np.ndarray]] = [
     (dist.ProjectedNormal([0.6, -1.3, 0.4]), dist.SphereUniform(3), np.zeros(3)),
     (dist.ProjectedNormal([0.6, -1.3]), dist.SphereUniform(2), np.zeros(2)),
     (dist.RelaxedOneHotCategorical(0.7, PROBS), dist.Dirichlet([2.0, 1.5, 2.5]), np.array([2.0, 1.5, 2.5]) / 6.0),
+    (dist.IndianBuffetWeights(1.7, size=3), dist.IndianBuffetWeights(2.5, size=3), (2.5 / 3.5) ** np.arange(1.0, 4.0)),
     (dist.StickBreakingWeights(1.7, size=3), dist.Dirichlet([1.5, 1.5, 2.0]), np.array([0.3, 0.3, 0.4])),
     (
         dist.CAR(AREAS, 0.6, 1.0, NEIGHBOURS),

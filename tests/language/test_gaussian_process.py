@@ -15,6 +15,7 @@ import ppl
 from ppl import dist, ops
 from ppl.errors import ModelError, ShapeError, SupportError
 from ppl.language.dist import Distribution, kl_divergence
+from ppl.language.dist.entropy import entropy_of
 from tests.reference import evaluate, symbol
 
 # scikit-learn's annotations know one lengthscale only.
@@ -45,6 +46,7 @@ def moments(item: Distribution) -> tuple[np.ndarray, np.ndarray]:
     """Mean and covariance of a normal distribution."""
     normal = item.spelled()
     assert isinstance(normal, dist.MultivariateNormal)
+    np.testing.assert_allclose(evaluate(item.variance()), np.diag(evaluate(normal.covariance)), rtol=1e-9, atol=1e-12)
     return evaluate(item.mean()), evaluate(normal.covariance)
 
 
@@ -127,6 +129,18 @@ def test_repetitions_are_extended_one_by_one() -> None:
     np.testing.assert_allclose(loc, np.stack([moments(first)[0], -2.0 * moments(first)[0]]), rtol=1e-10)
 
 
+def test_a_process_given_twice_is_given_both_at_once() -> None:
+    """p(new | a) extended from p(b | a) is p(new | a, b), also in the plan of a second prediction."""
+    a, b = slice(0, 40), slice(40, 60)
+    first = GP(OURS, ROWS[b], noise=0.4).condition(ROWS[a], Y[a], noise=0.4)
+    new = GP(OURS, NEW, noise=0.4).condition(ROWS[a], Y[a], noise=0.4)
+    both = first.extend(ops.asarray(Y[b]), new)
+    assert both is not None
+    exact = GP(OURS, NEW, noise=0.4).condition(ROWS, Y, noise=0.4)
+    for found, wanted in zip(moments(both), moments(exact), strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-7, atol=1e-9)
+
+
 def test_only_a_process_extends_a_process() -> None:
     assert GP(OURS, ROWS).extend(symbol("y", Y.shape), dist.Normal(0.0, 1.0).expand([5])) is None
     assert dist.Normal(0.0, 1.0).extend(symbol("y"), dist.Normal(0.0, 1.0)) is None
@@ -159,6 +173,14 @@ def test_divergences_are_those_of_normal_distributions() -> None:
     alone = kl_divergence(factored, prior)
     assert repeated is not None and alone is not None
     assert float(evaluate(repeated)) == pytest.approx(2.0 * float(evaluate(alone)))
+
+
+def test_its_entropy_is_that_of_a_normal_distribution() -> None:
+    item = GP(OURS, NEW, noise=0.1)
+    found = entropy_of(item)
+    assert found is not None
+    log_det = np.linalg.slogdet(2.0 * np.pi * np.e * moments(item)[1])[1]
+    assert float(evaluate(found)) == pytest.approx(0.5 * log_det, rel=1e-10)
 
 
 # --- in a program -----------------------------------------------------------------------------------------------------
@@ -239,7 +261,7 @@ REFUSED: dict[str, tuple[type[Exception], str, Any]] = {
     ),
     "conditions on other rows": (
         ShapeError,
-        "condition: value and X do not fit",
+        "a process is given one value for each row",
         lambda: GP(k.RBF(), NEW).condition(ROWS, Y[:-1]),
     ),
     "conditions on other columns": (

@@ -59,14 +59,16 @@ def _a_vector_of_the_wrong_length():
     program().observe(w=np.zeros(2))
 
 
-@refused.call(DataError, "2 numbers that are NaN or infinite", r"\.mask", site="y", got=r"nan, first at index \(1,\)")
-def _nan_in_data():
+@refused.call(
+    DataError, "1 numbers that are infinite", "NaN if they are missing", site="y", got=r"first at index \(3,\)"
+)
+def _infinite_data():
     program().observe(y=np.array([0.0, np.nan, 1.0, np.inf, 2.0]))
 
 
-@refused.call(DataError, "is a masked array", r"\.mask", got="1 masked")
-def _a_masked_array():
-    program().observe(y=np.ma.array(np.zeros(5), mask=[0, 0, 1, 0, 0]))
+@refused.call(DataError, "all of its data is missing", "Leave the site out", site="y", got="5 missing")
+def _data_that_is_all_masked():
+    program().observe(y=np.ma.array(np.zeros(5), mask=True))
 
 
 @refused.call(DtypeError, "it is real", r"y\.astype\(float\)", site="y", got="int64")
@@ -94,7 +96,7 @@ def _none_in_data():
     program().observe(y=[1.0, None, 2.0, 3.0, 4.0])
 
 
-@refused.call(DataError, "5 numbers that are NaN", "Leave these rows out", site="y", got=r"nan, first at index \(0,\)")
+@refused.call(DataError, "all of its data is missing", "Leave the site out", site="y", got="5 missing")
 def _data_that_is_all_nan():
     program().observe(y=np.full(5, np.nan))
 

@@ -43,6 +43,12 @@ def sticks(x: np.ndarray, concentration: float) -> np.ndarray:
     return (st.beta(1.0, concentration).logpdf(shares) - np.log(before)).sum(-1)
 
 
+def buffet(x: np.ndarray, concentration: float) -> np.ndarray:
+    """Log density of probabilities by the beta densities of the shares of those before."""
+    before = np.concatenate([np.ones((*x.shape[:-1], 1)), x[..., :-1]], -1)
+    return (st.beta(concentration, 1.0).logpdf(x / before) - np.log(before)).sum(-1)
+
+
 VECTORS: dict[str, Case] = {
     "MultivariateStudentT": Case(
         dist.MultivariateStudentT(12.0, LOC, scale_tril=TRIL),
@@ -58,6 +64,22 @@ VECTORS: dict[str, Case] = {
     ),
     "GaussianProcess.batch": Case(
         dist.GaussianProcess(dist.kernels.Matern12(0.7) + dist.kernels.White(0.2), GRID[:, :1]).expand([2])
+    ),
+    "ConditionalGaussianProcess": Case(
+        dist.GaussianProcess(2.0 * dist.kernels.Matern12(0.7), GRID[2:, 0], 0.5, 0.1).condition(
+            GRID[:2, 0], [1.5, -0.3], noise=0.2
+        ),
+        gaussian(
+            0.5 + 2.0 * ROUGH[2:, :2] @ np.linalg.solve(2.0 * ROUGH[:2, :2] + 0.2 * np.eye(2), [1.0, -0.8]),
+            2.0 * ROUGH[2:, 2:]
+            + 0.1 * np.eye(2)
+            - 4.0 * ROUGH[2:, :2] @ np.linalg.solve(2.0 * ROUGH[:2, :2] + 0.2 * np.eye(2), ROUGH[:2, 2:]),
+        ),
+    ),
+    "ConditionalGaussianProcess.batch": Case(
+        dist.GaussianProcess(dist.kernels.Matern12(0.7), GRID[2:, 0]).condition(
+            GRID[:2, 0], [[1.5, -0.3], [0.2, 0.4]], noise=0.2
+        ),
     ),
     "GaussianRandomWalk": Case(dist.GaussianRandomWalk(1.7, 4), gaussian(np.zeros(4), 1.7**2 * STEPS), ("pyro",)),
     "GaussianRandomWalk.batch": Case(dist.GaussianRandomWalk([0.5, 1.7], 3), lacks=("pyro",)),
@@ -82,6 +104,10 @@ VECTORS: dict[str, Case] = {
         dist.MatrixNormal(np.stack([MEANS, -MEANS]), np.stack([ROWS, np.eye(2)]), TRIL), lacks=("pyro",)
     ),
     "DirichletMultinomial.batch": Case(dist.DirichletMultinomial([[0.7, 1.0, 2.5], [3.0, 1.0, 1.0]], 7)),
+    "IndianBuffetWeights": Case(
+        dist.IndianBuffetWeights(1.7, size=4), lacks=BOTH, log_density=lambda x: buffet(x, 1.7)
+    ),
+    "IndianBuffetWeights.batch": Case(dist.IndianBuffetWeights([0.5, 1.7], size=4), lacks=BOTH),
     "StickBreakingWeights": Case(
         dist.StickBreakingWeights(1.7, size=4), lacks=BOTH, log_density=lambda x: sticks(x, 1.7)
     ),

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from scipy.ndimage import rotate
+from sklearn.cluster import KMeans
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris, load_wine
 
 import ppl
@@ -51,6 +53,31 @@ def patients_by_age() -> tuple[Array, Array, Array]:
 def digits() -> Array:
     """1797 binary images of 64 pixels."""
     return (bundled(load_digits)[0] > 7.5).astype(float)
+
+
+def ink(documents: int) -> Array:
+    """Digits as documents, pixels as their words: each of 64 pixels counts the inked ones of 16 finer ones."""
+    return bundled(load_digits)[0][:documents].astype(int)
+
+
+def word_by_word(counts: Array) -> tuple[Array, Array]:
+    """The document and the word of each occurrence, from counts of shape (documents, words)."""
+    document, word = (np.repeat(index, counts.ravel()) for index in np.indices(counts.shape).reshape(2, -1))
+    return document, word
+
+
+def few_labels(labels: Array, each: int) -> np.ma.MaskedArray:
+    """Labels, of which all but the first few of each class are masked."""
+    known = np.zeros(len(labels), dtype=bool)
+    for value in np.unique(labels):
+        known[np.flatnonzero(labels == value)[:each]] = True
+    return np.ma.masked_array(labels, ~known)
+
+
+def nuclei() -> Array:
+    """569 tumours, mean of ten measurements of their cell nuclei, standardised, in a random order."""
+    inputs, _ = bundled(load_breast_cancer)
+    return standardised(np.random.default_rng(0).permutation(inputs[:, :10]))
 
 
 def flowers() -> Array:
@@ -144,8 +171,119 @@ def correlated_effects() -> ppl.Program:
     return models.correlated_effects(index, group, groups=int(group.max()) + 1).observe(y=progression)
 
 
+def body_and_progression(rows: int = 40) -> tuple[Array, Array]:
+    """Body mass index, blood pressure and a serum of some patients, and how the disease went on; standardised."""
+    inputs, progression = diabetes()
+    return inputs[:rows][:, [2, 3, 8]], progression[:rows]
+
+
+def gp_regression() -> ppl.Program:
+    inputs, progression = body_and_progression()
+    return models.gp_regression(inputs).observe(y=progression)
+
+
+def marginal_gp_regression() -> ppl.Program:
+    inputs, progression = body_and_progression()
+    return models.marginal_gp_regression(inputs).observe(y=progression)
+
+
+def few_tumours(rows: int = 40) -> tuple[Array, Array]:
+    """Six measurements of some tumours, and whether they were benign."""
+    inputs, benign = tumours()
+    return inputs[:rows], benign[:rows]
+
+
+def gp_classification() -> ppl.Program:
+    inputs, benign = few_tumours()
+    return models.gp_classification(inputs).observe(y=benign)
+
+
+def inducing_places(inputs: Array, count: int = 12) -> Array:
+    """Rows that are spread over the data: those of a k-means clustering's centres."""
+    return np.asarray(KMeans(count, random_state=0).fit(inputs).cluster_centers_)
+
+
+def sparse_gp_classification() -> ppl.Program:
+    inputs, benign = tumours(2)
+    return models.sparse_gp_classification(inputs, inducing_places(inputs)).observe(y=benign)
+
+
+def turning_digits(count: int = 20, frames: int = 8) -> tuple[Array, Array]:
+    """Threes that turn around: binary images of 64 pixels, shape (count, frames, 64), and the angles in radians."""
+    images, labels = bundled(load_digits)
+    threes = images[labels == 3][:count].reshape(-1, 8, 8)
+    angles = 2.0 * np.pi * np.arange(frames) / frames
+    turned = [rotate(threes, np.degrees(a), axes=(1, 2), reshape=False, order=1) for a in angles]
+    return (np.stack(turned, axis=1).reshape(len(threes), frames, 64) > 7.5).astype(float), angles
+
+
+def gp_vae() -> ppl.Program:
+    videos, angles = turning_digits()
+    return models.gp_vae(videos, angles, hidden=32, period=2.0 * np.pi).observe(x=videos)
+
+
 def survival_mixture() -> ppl.Program:
     return models.survival_mixture(models.REMISSION_WEEKS, models.RELAPSED, models.TREATED)
+
+
+def rasch() -> ppl.Program:
+    return models.rasch(*models.LSAT_ANSWERS.shape).observe(answer=models.LSAT_ANSWERS)
+
+
+def two_parameter() -> ppl.Program:
+    return models.two_parameter(*models.LSAT_ANSWERS.shape).observe(answer=models.LSAT_ANSWERS)
+
+
+def answer_patterns() -> ppl.Program:
+    program = models.answer_patterns(models.ANSWER_PATTERNS, persons=int(models.PATTERN_COUNTS.sum()))
+    return program.observe(count=models.PATTERN_COUNTS)
+
+
+def lda() -> ppl.Program:
+    counts = ink(20)
+    document, word = word_by_word(counts)
+    return models.lda(document, *counts.shape, topics=4).observe(word=word)
+
+
+def marginal_lda() -> ppl.Program:
+    counts = ink(20)
+    return models.marginal_lda(counts.sum(axis=1).astype(float), 64, topics=4).observe(count=counts)
+
+
+def prod_lda() -> ppl.Program:
+    counts = ink(100)
+    return models.prod_lda(counts.sum(axis=1).astype(float), 64, topics=5).observe(count=counts)
+
+
+def ladder_vae() -> ppl.Program:
+    images = digits()[:100]
+    return models.ladder_vae(images, lower=4, upper=2, hidden=32).observe(x=images)
+
+
+def vade() -> ppl.Program:
+    images = digits()[:100]
+    return models.vade(images, clusters=5, latent=4, hidden=32).observe(x=images)
+
+
+def m2() -> ppl.Program:
+    images, labels = digits()[:100], few_labels(bundled(load_digits)[1][:100], 2)
+    return models.m2(images, latent=3, hidden=32).observe(x=images, label=labels, guess=labels)
+
+
+def m2_encoder() -> ppl.Program:
+    images, labels = digits()[:100], few_labels(bundled(load_digits)[1][:100], 2)
+    known = ~np.ma.getmaskarray(labels)
+    return models.m2_encoder(images, known, labels.filled(0), latent=3, hidden=32)
+
+
+def categorical_vae() -> ppl.Program:
+    images = digits()[:100]
+    return models.categorical_vae(images, codes=2, values=4, hidden=32).observe(x=images)
+
+
+def vq_vae() -> ppl.Program:
+    images = digits()[:100]
+    return models.vq_vae(images, hidden=32).observe(x=images)
 
 
 def poisson_hmm() -> ppl.Program:
@@ -177,6 +315,10 @@ def predator_prey() -> ppl.Program:
     return models.predator_prey(len(models.PELTS)).observe(pelts=models.PELTS)
 
 
+def flow_density() -> ppl.Program:
+    return models.flow_density(nuclei()).observe(x=nuclei())
+
+
 CASES: dict[str, Callable[[], ppl.Program]] = {
     function.__name__: function
     for function in (
@@ -189,6 +331,7 @@ CASES: dict[str, Callable[[], ppl.Program]] = {
         conv_vae,
         gaussian_mixture,
         factored_mixture,
+        flow_density,
         ordered_mixture,
         ppca,
         marginal_ppca,
@@ -198,6 +341,22 @@ CASES: dict[str, Callable[[], ppl.Program]] = {
         partial_pooling,
         correlated_effects,
         survival_mixture,
+        rasch,
+        two_parameter,
+        answer_patterns,
+        lda,
+        marginal_lda,
+        prod_lda,
+        ladder_vae,
+        vade,
+        m2,
+        categorical_vae,
+        vq_vae,
+        gp_regression,
+        marginal_gp_regression,
+        gp_classification,
+        sparse_gp_classification,
+        gp_vae,
         poisson_hmm,
         categorical_hmm,
         local_level,
@@ -211,6 +370,7 @@ CASES: dict[str, Callable[[], ppl.Program]] = {
 # Guides of the zoo: name -> (the case it belongs to, a function that builds it).
 GUIDES: dict[str, tuple[str, Callable[[], ppl.Program]]] = {
     "vae_encoder": ("vae", lambda: models.vae_encoder(digits()[:200], latent=4, hidden=32)),
+    "flow_encoder": ("vae", lambda: models.flow_encoder(digits()[:200], latent=4, hidden=32)),
     "cvae_encoder": (
         "cvae",
         lambda: models.cvae_encoder(digits()[:200, :32], digits()[:200, 32:], latent=4, hidden=32),
@@ -218,6 +378,19 @@ GUIDES: dict[str, tuple[str, Callable[[], ppl.Program]]] = {
     "conv_vae_encoder": (
         "conv_vae",
         lambda: models.conv_vae_encoder(digits()[:50].reshape(-1, 1, 8, 8), latent=4, channels=4),
+    ),
+    "ladder_encoder": ("ladder_vae", lambda: models.ladder_encoder(digits()[:100], lower=4, upper=2, hidden=32)),
+    "prod_lda_encoder": ("prod_lda", lambda: models.prod_lda_encoder(ink(100), topics=5)),
+    "m2_encoder": ("m2", m2_encoder),
+    "categorical_encoder": (
+        "categorical_vae",
+        lambda: models.categorical_encoder(digits()[:100], codes=2, values=4, hidden=32),
+    ),
+    "vq_encoder": ("vq_vae", lambda: models.vq_encoder(digits()[:100], hidden=32)),
+    "gp_vae_encoder": ("gp_vae", lambda: models.gp_vae_encoder(turning_digits()[0], hidden=32)),
+    "sparse_gp_guide": (
+        "sparse_gp_classification",
+        lambda: models.sparse_gp_guide(tumours(2)[0], inducing_places(tumours(2)[0])),
     ),
     "linear_gaussian_guide": ("ppca", lambda: models.linear_gaussian_guide(wines())),
 }

@@ -47,7 +47,9 @@ def test_the_reference_gives_the_published_estimates() -> None:
 def test_the_bound_reaches_the_evidence(backend: str) -> None:
     """With known scales the guide contains the posterior, and a bound of several draws shows no noise there."""
     program, guide = nile(drift=DRIFT, noise=NOISE), backward_guide(len(NILE), CENTRE, SCALE)
-    method = SVI(guide=guide, optimizer=Adam(0.05, schedule=Schedule(steps=1500)), steps=1500, draws=500, progress=False)
+    method = SVI(
+        guide=guide, optimizer=Adam(0.05, schedule=Schedule(steps=1500)), steps=1500, draws=500, progress=False
+    )
     posterior = ppl.infer(program, method, backend=backend)
     evidence, means, variances = kalman.local_level(NILE, DRIFT, NOISE, CENTRE, SCALE)
     weights = posterior.log_p.ravel().astype(float) - posterior.log_q.ravel()

@@ -83,6 +83,44 @@ def long_chain(length: int = 20):
     ppl.sample("end", dist.Normal(values[0] + values[-1], 1.0))
 
 
+@ppl.model
+def hidden(length: int = 12):
+    """A step reads its own site of the step before."""
+    with ppl.plate("states", size=3):
+        moves = ppl.sample("moves", dist.Dirichlet(np.ones(3)))
+
+    def step(previous, t):
+        state = ppl.sample("state", dist.Categorical(probs=moves[previous]))
+        ppl.sample("y", dist.Normal(1.0 * state + t, 1.0))
+        return state
+
+    last = ppl.scan("time", step, init=0, length=length)[-1]
+    ppl.deterministic("end", last)
+
+
+@ppl.model
+def coupled(length: int = 5):
+    """Sites of a step that read one another: of their own step, of the step before, and both."""
+    start = ppl.sample("start", dist.Normal(0.0, 1.0))
+    with ppl.plate("series", size=3):
+        b = ppl.sample("b", dist.Normal(0.0, 1.0))
+
+        def step(carry, t):
+            u, v, w = carry
+            x = ppl.sample("x", dist.Normal(v, 1.0))
+            z = ppl.sample("z", dist.Normal(b * u + w, 1.0))
+            middle = ppl.deterministic("middle", 2.0 * z)
+            y = ppl.sample("y", dist.Normal(middle + z + x + v, 1.0))
+            return x, z, y
+
+        ppl.scan("time", step, init=(start, 0.0, 0.0), length=length)
+
+
+LAGGED = {
+    "hidden": {("state", "state")},
+    "coupled": {("z", "x"), ("x", "z"), ("y", "z"), ("z", "y")},
+}
+
 PROGRAMS: dict[str, Program] = {
     "hierarchy": hierarchy(NUMBERS.normal(size=(9, 3)), NUMBERS.integers(0, 5, 9)).observe(y=np.zeros(9)),
     "crossing": crossing(),
@@ -90,21 +128,29 @@ PROGRAMS: dict[str, Program] = {
     "vae": vae(np.zeros((6, 4))),
     "bayesian_network": bayesian_network(np.zeros((6, 3))),
     "long_chain": long_chain(),
+    "hidden": hidden(),
+    "coupled": coupled(),
 }
 each_program = pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAMS)
 
 
 def expected_edges(program: Program) -> set[tuple[str, str]]:
-    return {(p, s.name) for s in program.statements for p in program.parents(s.name) if not p.startswith("do.")}
+    shown = [n for n in program.by_name if n not in program.carries]
+    return {(p, n) for n in shown for p in program.parents(n) if not p.startswith("do.")}
+
+
+def lagged_edges(program: Program) -> set[tuple[str, str]]:
+    return {(p, n) for n in program.by_name if n not in program.carries for p in program.reads(n)[1]}
 
 
 def unquoted(text: str) -> str:
     return re.sub(r"\\(.)", lambda m: "\n" if m[1] == "n" else m[1], text)
 
 
-def dot_edges(text: str) -> set[tuple[str, str]]:
+def dot_edges(text: str, tail: str = "") -> set[tuple[str, str]]:
     quoted = r'"((?:[^"\\]|\\.)*)"'
-    return {(unquoted(a), unquoted(b)) for a, b in re.findall(rf"^  {quoted} -> {quoted};$", text, re.MULTILINE)}
+    found = re.findall(rf"^  {quoted} -> {quoted}{re.escape(tail)};$", text, re.MULTILINE)
+    return {(unquoted(a), unquoted(b)) for a, b in found}
 
 
 def mermaid_names(text: str) -> dict[str, str]:
@@ -117,27 +163,56 @@ def mermaid_names(text: str) -> dict[str, str]:
     }
 
 
-def mermaid_edges(text: str) -> set[tuple[str, str]]:
+def mermaid_edges(text: str, arrow: str = "-->") -> set[tuple[str, str]]:
     names = mermaid_names(text)
-    return {(names[a], names[b]) for a, b in re.findall(r"^  (n_\w+) --> (n_\w+)$", text, re.MULTILINE)}
+    found = re.findall(rf"^  (n_\w+) {re.escape(arrow)} (n_\w+)$", text, re.MULTILINE)
+    return {(names[a], names[b]) for a, b in found}
 
 
-def svg_edges(root: ET.Element) -> set[tuple[str, str]]:
-    return {(g.attrib["data-from"], g.attrib["data-to"]) for g in root.iter(f"{SVG}g") if g.get("class") == "edge"}
+def svg_edges(root: ET.Element, kind: str = "edge") -> set[tuple[str, str]]:
+    return {(g.attrib["data-from"], g.attrib["data-to"]) for g in root.iter(f"{SVG}g") if g.get("class") == kind}
 
 
 @each_program
 def test_every_format_has_the_same_edges(program: Program):
-    expected = expected_edges(program)
-    assert set(program.to_networkx().edges) == expected
-    assert dot_edges(program.to_dot()) == expected
-    assert mermaid_edges(program.to_mermaid()) == expected
-    assert svg_edges(ET.fromstring(program.render().svg)) == expected
+    expected, lagged = expected_edges(program), lagged_edges(program)
+    now = {(p, n) for p, n in expected if p in program.reads(n)[0]}
+    assert now | lagged == expected
+    graph, svg = program.to_networkx(), ET.fromstring(program.render().svg)
+    assert set(graph.edges) == expected
+    assert {e for e in graph.edges if graph.edges[e]["lagged"]} == lagged - now
+    assert dot_edges(program.to_dot()) == now
+    assert dot_edges(program.to_dot(), " [style=dashed, constraint=false]") == lagged
+    assert mermaid_edges(program.to_mermaid()) == now
+    assert mermaid_edges(program.to_mermaid(), "-.->") == lagged
+    assert svg_edges(svg) == now
+    assert svg_edges(svg, "edge lagged") == lagged
+
+
+@pytest.mark.parametrize("name", LAGGED)
+def test_what_is_read_of_the_step_before_is_an_edge_of_its_own(name: str):
+    program = PROGRAMS[name]
+    assert set(diagram(program).lagged) == LAGGED[name]
+    graph = program.to_networkx()
+    graph.remove_edges_from([e for e in graph.edges if graph.edges[e]["lagged"]])
+    assert nx.is_directed_acyclic_graph(graph)
+    # Every one is dashed, and none lies upon another.
+    edges = [g for g in ET.fromstring(program.render().svg).iter(f"{SVG}g") if g.get("class", "").startswith("edge")]
+    paths = [next(g.iter(f"{SVG}path")) for g in edges]
+    assert len({p.attrib["d"] for p in paths}) == len(edges)
+    for edge, path in zip(edges, paths, strict=True):
+        assert ("stroke-dasharray" in path.attrib) == (edge.attrib["class"] == "edge lagged")
+
+
+def test_a_carry_is_no_node_and_its_start_is_read_now():
+    assert not {n for n in PROGRAMS["coupled"].carries} & set(PROGRAMS["coupled"].to_networkx().nodes)
+    assert PROGRAMS["coupled"].reads("z") == (("b", "start"), ("x", "y"))
 
 
 @each_program
 def test_every_format_has_the_same_nodes(program: Program):
-    expected = {i.name for i in program.inputs if not i.name.startswith("do.")} | set(program.by_name)
+    statements = set(program.by_name) - set(program.carries)
+    expected = {i.name for i in program.inputs if not i.name.startswith("do.")} | statements
     root = ET.fromstring(program.render().svg)
     assert set(program.to_networkx().nodes) == expected
     assert set(mermaid_names(program.to_mermaid()).values()) == expected

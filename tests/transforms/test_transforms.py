@@ -40,6 +40,22 @@ def test_observe_conditions_and_leaves_the_original_alone(backend: str) -> None:
     np.testing.assert_allclose(np.asarray(terms["c"]), log_normal(c, 0.6 + X[:, 0]), rtol=1e-12)
 
 
+@ppl.model
+def vectors(rows: int = 3):
+    with ppl.plate("rows", size=rows):
+        ppl.sample("y", dist.MultivariateNormal([0.3, -1.0], [[1.0, 0.5], [0.5, 2.0]]))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_known_numbers_of_a_vector_with_a_gap_stay(backend: str) -> None:
+    y = np.array([[0.1, 0.2], [3.0, np.nan], [np.nan, -2.0]])
+    terms = ppl.compile(vectors().observe(y=y), backend, precision="float64").log_density({}, by_site=True)
+    # The first number of the second row, and the second one of the third.
+    loc, variance = np.array([0.3, -1.0]), np.array([1.0, 2.0])
+    alone = log_normal((np.array([3.0, -2.0]) - loc) / np.sqrt(variance), np.zeros(2)) - 0.5 * np.log(variance)
+    np.testing.assert_allclose(np.asarray(terms["y"])[1:], alone, rtol=1e-12)
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize(
     ("values", "loc"),

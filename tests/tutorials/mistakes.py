@@ -65,5 +65,4 @@ MISTAKES: dict[str, Callable[[], object]] = {
     "SUPPORT": lambda: fit(spread().observe(y=0.0), on_the_line()),
     "OBSERVED": lambda: fit(total().observe(sum=4.0), with_sum().observe(sum=4.0)),
     "EXTRA": lambda: fit(total().observe(sum=4.0), with_more()),
-    "DISCRETE": lambda: fit(coin().observe(y=0.98), which_side()),
 }

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from ppl.backend.layout import Layout, frame_of, merge
@@ -50,7 +51,8 @@ def _runtime(low: Lowering, node: Value, args: list[Piece], function: str, *more
     target = merge(Layout(a.layout.lead, a.layout.frame, 0) for a in args)
     layout = Layout(target.lead, target.frame, node.ndim)
     texts = [low.aligned(a, Layout(target.lead, target.frame, a.layout.rank)).text for a in args]
-    extra = [f"{k}={v!r}" for k, v in {**settings, **dict(node.attrs)}.items()]
+    given = {**settings, **dict(node.attrs)}
+    extra = [f"{k}={json.dumps(v) if isinstance(v, str) else repr(v)}" for k, v in given.items()]
     return low.call(f"runtime.{function}", *texts, *more, *extra, layout=layout)
 
 

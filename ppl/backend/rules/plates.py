@@ -89,19 +89,3 @@ def lane_logsumexp(low: Lowering, node: Value, args: list[Piece]) -> Piece:
     axis = str(lane - len(layout.frame) - layout.rank)
     keep = "keepdim=True" if low.torch else "keepdims=True"
     return low.call(function, arg.text, axis, keep, layout=Layout(layout.lead, rest, layout.rank))
-
-
-@rule
-def lead_reduce(low: Lowering, node: Value, args: list[Piece]) -> Piece:
-    """Reduce the one leading axis: "mean" or "logsumexp"."""
-    (arg,) = args
-    axis = -(len(arg.layout.frame) + arg.layout.rank + 1)
-    how = node.attr("how")
-    layout = Layout(False, arg.layout.frame, arg.layout.rank)
-    if not arg.layout.lead:
-        return Piece(arg.text, arg.level, layout)
-    if how == "mean":
-        whole = not arg.layout.frame and not arg.layout.rank
-        return Piece(f"{low.at(arg, ATOM)}.mean({'' if whole else axis})", ATOM, layout)
-    function = "torch.logsumexp" if low.torch else "jax.nn.logsumexp"
-    return low.call(function, arg.text, str(axis), layout=layout)

@@ -191,7 +191,7 @@ def lower_scan(low: Lowering, node: Value) -> Piece:
         named = {"noise": "noise_", "input": ""}
         stem = value.hint[0] if value.hint else named[value.op] + value.attr("name") if value.op in named else "x"
         elements.append(low.fresh(stem))
-        low.hold(slots[id(value)], _one_step(low, Piece(elements[-1], ATOM + 1, piece.layout), time))
+        low.hold(slots[id(value)], _one_step(low, Piece(elements[-1], ATOM + 1, piece.layout), time, value))
     followers = [low.array(low.piece(body[str(count + i)])) for i in range(count)]
     results = [low.array(low.piece(body[str(at)])) for at in wanted]
     step = low.fresh(f"{time.name}_step")
@@ -244,9 +244,12 @@ def _time_first(low: Lowering, piece: Piece, time: Plate, value: Value) -> Piece
     return move(low, piece, -(position + layout.rank), 0)
 
 
-def _one_step(low: Lowering, piece: Piece, time: Plate) -> Piece:
+def _one_step(low: Lowering, piece: Piece, time: Plate, value: Value) -> Piece:
     """One step of a value whose steps were put in front: the axis of steps is gone."""
     layout, position = piece.layout, low.positions[time.name]
+    if value.op == "step_keys":
+        # Keys have no axes for plates, only one for the steps.
+        return Piece(piece.text, piece.level, Layout(False, (), 0))
     left, right = layout.frame[: len(layout.frame) - position], layout.frame[len(layout.frame) - position + 1 :]
     if left:
         # Plates further out keep their place by an axis of size one where the steps were.

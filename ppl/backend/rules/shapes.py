@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from ppl.backend.layout import Layout, index_text, merge
@@ -130,10 +131,19 @@ def take(low: Lowering, node: Value, args: list[Piece]) -> Piece:
     layout = Layout(target.lead, target.frame, node.ndim)
     rest = table.layout.rank - 1
     if not table.layout.batched:
+        # In text for people, rows of a part `x[:, 0]` are picked from the whole.
+        part = None if low.precision else re.fullmatch(r"(.*)\[:((?:, [^\[\]]+)+)\]", low.at(table, ATOM))
+        if part:
+            return Piece(f"{part[1]}[{index.text}{part[2]}]", ATOM, layout)
         return Piece(f"{low.at(table, ATOM)}[{index.text}]", ATOM, layout)
     if not index.layout.batched or not (table.layout.frame or index.layout.lead):
         # The axes of the index take the place of the table's first event axis, which is where plates stand.
         return Piece(f"{low.at(table, ATOM)}{index_text([index.text] + [':'] * rest)}", ATOM, layout)
+    width = len(index.layout.frame)
+    if not index.layout.lead and width < len(table.layout.frame) and not any(table.layout.frame[-width:]):
+        # The table's axes all stand outside those of the index, which take the place of axes of size one.
+        key = ", ".join(["...", *["0"] * width, index.text, *[":"] * rest])
+        return Piece(f"{low.at(table, ATOM)}[{key}]", ATOM, layout)
     a = low.aligned(table, Layout(target.lead, target.frame, table.layout.rank))
     b = low.aligned(index, Layout(target.lead, target.frame, index.layout.rank))
     return low.call("runtime.gather", a.text, b.text, str(rest), str(index.layout.rank), layout=layout)

@@ -4,5 +4,6 @@ from .automatic import AutoDelta as AutoDelta
 from .automatic import AutoGuide as AutoGuide
 from .automatic import AutoMultivariateNormal as AutoMultivariateNormal
 from .automatic import AutoNormal as AutoNormal
+from .flow import AutoFlow as AutoFlow
 
-__all__ = ["AutoDelta", "AutoGuide", "AutoMultivariateNormal", "AutoNormal"]
+__all__ = ["AutoDelta", "AutoFlow", "AutoGuide", "AutoMultivariateNormal", "AutoNormal"]

@@ -12,6 +12,7 @@ from ppl.errors import StrategyError
 from ppl.language.dist import Delta, Identity, MultivariateNormal, Normal, Transformed, biject_to
 from ppl.posterior.methods import register
 from ppl.program import supports
+from ppl.program.distributions import Distribution
 from ppl.program.ops import apply, element
 from ppl.program.program import Program
 from ppl.program.statements import Param, Sample, Statement
@@ -50,7 +51,11 @@ def _latents(program: Program, guide: str) -> dict[str, Sample]:
             remedy="Use ImportanceSampling(), whose draws are then exact.",
         )
     if not latents:
-        raise StrategyError(f"{guide} has nothing to approximate: no site is latent.", model=program.name)
+        raise StrategyError(
+            f"{guide} has nothing to approximate: no site is latent.",
+            model=program.name,
+            remedy="Parameters and networks alone are fitted by maximum likelihood: SVI(guide=AutoDelta()).",
+        )
     names = _Names(program)
     for site in latents.values():
         refuse_discrete(program, site)
@@ -175,33 +180,83 @@ class AutoMultivariateNormal:
 
     def build(self, program: Program, seed: int, start: Mapping[str, np.ndarray] | None = None) -> Program:
         """The guide program: an auxiliary site `guide` of which every latent is a part."""
-        names = _Names(program)
-        pieces: list[tuple[Sample, tuple[int, ...], int, int]] = []
-        starts: list[np.ndarray] = []
-        total = 0
-        for name, site in _latents(program, "AutoMultivariateNormal").items():
-            dist = names.distribution(site.dist)
-            shape = unconstrained_shape(dist, biject_to(dist.support))
-            full = tuple(p.size for p in site.plates) + shape
-            size = int(np.prod(full))
-            pieces.append((site, shape, total, size))
-            starts.append(_start(name, full, self.init_radius, seed, start).ravel())
-            total += size
-        loc = Param("guide.loc", (), None, Frozen(np.concatenate(starts)), supports.real)
-        tril = Param("guide.scale_tril", (), None, Frozen(np.eye(total) * self.init_scale), supports.lower_cholesky)
+        parts = joint_parts(program, "AutoMultivariateNormal", self.init_radius, seed, start)
+        loc = Param("guide.loc", (), None, Frozen(parts.start), supports.real)
+        tril = Param(
+            "guide.scale_tril", (), None, Frozen(np.eye(parts.size) * self.init_scale), supports.lower_cholesky
+        )
         joint = MultivariateNormal(loc.value, scale_tril=tril.value)
-        together = Sample("guide", (), None, joint, auxiliary=True)
-        statements: list[Statement] = [loc, tril, together]
-        for site, shape, begin, size in pieces:
-            part: Value = together.value[begin : begin + size]
-            full = tuple(p.size for p in site.plates) + shape
-            part = apply("reshape", part, shape=full) if part.shape != full else part
-            for plate in site.plates:
-                part = element(part, plate)
-            bijection = biject_to(names.distribution(site.dist).support)
-            value = bijection.forward(part)
-            # The density of the auxiliary vector, carried over to the site's own space.
-            correction = -log_det_total(bijection, part, value)
-            dist = Delta(value, correction)
-            statements.append(Sample(site.name, site.plates, site.location, dist, names=site.names))
-        return _assemble(program, "AutoMultivariateNormal", statements)
+        return split_joint(program, "AutoMultivariateNormal", parts, [loc, tril], joint)
+
+
+@dataclass(frozen=True)
+class JointParts:
+    """The latent sites of a model as parts of one unconstrained vector.
+
+    Attributes:
+        sites: each with the event shape of its unconstrained value, and where it begins in the vector.
+        start: where the vector starts.
+    """
+
+    sites: tuple[tuple[Sample, tuple[int, ...], int], ...]
+    start: np.ndarray
+
+    @property
+    def size(self) -> int:
+        """Length of the vector."""
+        return len(self.start)
+
+
+def joint_parts(
+    program: Program, guide: str, radius: float, seed: int, given: Mapping[str, np.ndarray] | None
+) -> JointParts:
+    """How the latent sites of a model make up one unconstrained vector.
+
+    Args:
+        program: the model.
+        guide: name of the guide's family, for messages.
+        radius: sites start uniformly within this distance of zero.
+        seed: for these starts.
+        given: unconstrained starts of some sites.
+    """
+    names = _Names(program)
+    sites: list[tuple[Sample, tuple[int, ...], int]] = []
+    starts: list[np.ndarray] = []
+    total = 0
+    for name, site in _latents(program, guide).items():
+        dist = names.distribution(site.dist)
+        shape = unconstrained_shape(dist, biject_to(dist.support))
+        begin = _start(name, tuple(p.size for p in site.plates) + shape, radius, seed, given)
+        sites.append((site, shape, total))
+        starts.append(begin.ravel())
+        total += begin.size
+    return JointParts(tuple(sites), np.concatenate(starts))
+
+
+def split_joint(
+    program: Program, guide: str, parts: JointParts, statements: list[Statement], joint: Distribution
+) -> Program:
+    """The guide program in which an auxiliary site `guide` holds all latent numbers, and every latent is a part of it.
+
+    Args:
+        program: the model.
+        guide: name of the guide.
+        parts: what the vector is made of.
+        statements: what the joint distribution depends on.
+        joint: distribution of the vector.
+    """
+    names = _Names(program)
+    together = Sample("guide", (), None, joint, auxiliary=True)
+    out = [*statements, together]
+    for site, shape, begin in parts.sites:
+        full = tuple(p.size for p in site.plates) + shape
+        part: Value = together.value[begin : begin + int(np.prod(full))]
+        part = apply("reshape", part, shape=full) if part.shape != full else part
+        for plate in site.plates:
+            part = element(part, plate)
+        bijection = biject_to(names.distribution(site.dist).support)
+        value = bijection.forward(part)
+        # The density of the auxiliary vector, carried over to the site's own space.
+        correction = -log_det_total(bijection, part, value)
+        out.append(Sample(site.name, site.plates, site.location, Delta(value, correction), names=site.names))
+    return _assemble(program, guide, out)

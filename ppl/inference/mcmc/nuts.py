@@ -9,20 +9,24 @@ from typing import Any
 import numpy as np
 
 from ppl.backend.compiled import Compiled
+from ppl.backend.diagnosis import SMOOTH, Findings, fault, findings, gradient_fault, is_fault, outputs_of
 from ppl.backend.emit import Emitted
-from ppl.backend.protocol import NUTSSettings
-from ppl.errors import ModelError, NonFiniteError, StrategyError
+from ppl.backend.protocol import NUTSResult, NUTSSettings
+from ppl.errors import ModelError, NonFiniteError, PPLError, StrategyError
 from ppl.inference.exact import computed_late, draw_exact
 from ppl.inference.progress import watched
 from ppl.inference.start import unconstrained_values
 from ppl.posterior.methods import register
 from ppl.posterior.posterior import Posterior
 from ppl.program.ops import plate_sum
-from ppl.program.printing import distribution_text
 from ppl.program.program import Program
 from ppl.transforms.density import log_density, total_of
 from ppl.transforms.exact import exact_sites
 from ppl.transforms.unconstrain import refuse_discrete, unconstrain_sites
+
+# A chain of so many draws that has not moved once is refused.
+STUCK = 50
+_START = "Check the scale of the data and the priors of the sites that feed it, or pass init={...} to start elsewhere."
 
 
 @register
@@ -108,6 +112,7 @@ class NUTS:
         )
         data = model.bind(target.emitted)
         result = backend.nuts(target.function, start, {}, data, settings, key_run, precision)
+        target.refuse_stuck(result)
         draws, log_p = target.constrain(result.draws)
         draws |= target.draw_exact(draws, seed)
         return Posterior(
@@ -151,7 +156,7 @@ class Unconstrained:
         outputs["log_p"] = density.total()
         emitted = model.emitter().emit("constrain", outputs)
         self._constrain = (emitted, model.backend.jit(model.load(emitted), model.precision))
-        self._terms = (density.terms, density.dists)
+        self._density = density
 
     def start(self, chains: int, radius: float, seed: int, given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Starting points with a finite density, one for each chain; sites in `given` start there.
@@ -181,40 +186,74 @@ class Unconstrained:
                 chosen[n].append(v)
         return {n: np.stack(v) for n, v in chosen.items()}
 
-    def _no_start(self, values: dict[str, Any]) -> NonFiniteError:
-        model, program = self.model, self.model.program
-        terms, dists = self._terms
-        outputs = dict(terms)
-        for name, dist in dists.items():
-            outputs |= {f"parameter/{name}/{p}": v for p, v in dist.facts().items()}
-        emitted = model.emitter(lead=False).emit("diagnose", outputs)
+    def _findings(self, values: dict[str, Any]) -> Findings:
+        """Every site's log density at one point, and what it follows from."""
+        model, density = self.model, self._density
+        emitted = model.emitter(lead=False).emit("diagnose", outputs_of(density.terms, density.dists, density.values))
         function = model.backend.jit(model.load(emitted), model.precision)
         result = function({}, values, model.bind(emitted), {})
-        result = {k: model.backend.to_numpy(v) for k, v in result.items()}
-        for name in terms:
-            if not np.isfinite(result[name]).all():
-                stem = f"parameter/{name}/"
-                facts = {k.removeprefix(stem): v for k, v in result.items() if k.startswith(stem)}
-                statement = program.by_name[name]
-                dist = getattr(statement, "dist", None)
-                return NonFiniteError(
-                    "its log density is not finite at any of 100 starting points.",
-                    site=name,
-                    model=program.name,
-                    declared_at=statement.location,
-                    expected=f"a finite density of {distribution_text(dist)}" if dist is not None else None,
-                    got=f"{'; '.join(f'{k} = {v}' for k, v in facts.items())[:400]}; "
-                    f"fed by {', '.join(program.parents(name)) or 'none'}",
-                    remedy=(None if dist is None else dist.remedy(facts))
-                    or "Check the scale of the data and the priors of the sites that feed it.",
+        arrays = {k: model.backend.to_numpy(v) for k, v in result.items()}
+        return findings(model.program, arrays, model.params, parts=density.parts)
+
+    def _no_start(self, values: dict[str, Any]) -> PPLError:
+        when = "at any of 100 starting points"
+        # Where every site has a finite density, the bijection to unconstrained space has none.
+        return fault(self._findings(values), when, remedy=_START) or NonFiniteError(
+            f"the log density is not finite {when}, though that of every site is.",
+            model=self.model.program.name,
+            remedy=_START,
+        )
+
+    def refuse_stuck(self, result: NUTSResult) -> None:
+        """Refuse chains that have not gone anywhere.
+
+        Raises:
+            NonFiniteError: the log density or its gradient is not finite where a chain stands; names the first site.
+            StrategyError: a chain of some length has never moved.
+        """
+        backend, precision = self.model.backend, self.model.precision
+        diverging = np.asarray(result.stats["diverging"], dtype=bool)
+        for chain in range(len(diverging)):
+            stuck, good = diverging[chain].all(), np.isfinite(result.stats["lp"][chain]).all()
+            last = {n: v[chain, -1] for n, v in result.draws.items()}
+            moved = any((v[chain] != v[chain, -1]).any() for v in result.draws.values())
+            if good and (moved or not (stuck or diverging.shape[1] >= STUCK)):
+                continue
+            values = {n: backend.array(v, "float", precision) for n, v in last.items()}
+            when = f"where chain {chain + 1} of NUTS stands"
+            found = self._findings(values)
+            error = fault(found, when, remedy=_START) or gradient_fault(
+                found, lambda name, values=values: self._gradient(name, values), when, SMOOTH
+            )
+            if error is not None:
+                raise error
+            if diverging.shape[1] >= STUCK:
+                raise StrategyError(
+                    f"chain {chain + 1} of NUTS has not moved in {diverging.shape[1]} draws.",
+                    model=self.model.program.name,
+                    expected="a log density whose gradient says where it goes on",
+                    got=f"a log density of {result.stats['lp'][chain, -1]:.6g} that drops away all around",
+                    remedy="Look for cliffs: ops.where and comparisons of latents, bounds that are not declared as a "
+                    "support, noise scales near zero. init={...} starts the chains elsewhere.",
                 )
-        return NonFiniteError("the log density is not finite at any of 100 starting points.", model=program.name)
+
+    def _gradient(self, name: str, values: dict[str, Any]) -> dict[str, np.ndarray]:
+        """The gradient of one site's log density by the unconstrained values."""
+        model = self.model
+        emitted = model.emitter(lead=False).emit("term", {"term": self._density.terms[name]}, single=True)
+        function = model.load(emitted)
+        data = model.bind(emitted)
+        gradient = model.backend.gradient(lambda v: function({}, v, data, {}).sum(), 0, model.precision)
+        return {n: model.backend.to_numpy(g) for n, g in gradient(values).items()}
 
     def constrain(self, draws: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """Draws of all sites and deterministic values in their own space, and log p(values, data) in nats.
 
         Args:
             draws: unconstrained values, shape (chains, draws, ...).
+
+        Raises:
+            NonFiniteError: log p is not finite at a draw; names the first site at fault.
         """
         backend, precision = self.model.backend, self.model.precision
         emitted, function = self._constrain
@@ -228,6 +267,11 @@ class Unconstrained:
         count = next(iter(draws.values())).shape[1]
         joined = {n: np.stack([_lead(p[n], count, self._rank(n)) for p in parts]) for n in parts[0]}
         log_p = joined.pop("log_p")
+        if is_fault(log_p, False):
+            chain, draw = np.argwhere(~np.isfinite(log_p))[0]
+            found = self._findings({n: backend.array(v[chain, draw], "float", precision) for n, v in draws.items()})
+            error = fault(found, "at a draw of NUTS", remedy=_START)
+            raise error or NonFiniteError("the log density of a draw of NUTS is not finite.", model=found.program.name)
         return joined, log_p
 
     def draw_exact(self, draws: dict[str, np.ndarray], seed: int) -> dict[str, np.ndarray]:

@@ -46,10 +46,12 @@ from .elementwise_bijections import Power as Power
 from .elementwise_bijections import Sigmoid as Sigmoid
 from .elementwise_bijections import Softplus as Softplus
 from .elementwise_bijections import Tanh as Tanh
+from .flows import Flow as Flow
 from .folded import Folded as Folded
 from .gammas import Chi2 as Chi2
 from .gammas import Gamma as Gamma
 from .gammas import InverseGamma as InverseGamma
+from .gaussian_process import ConditionalGaussianProcess as ConditionalGaussianProcess
 from .gaussian_process import GaussianProcess as GaussianProcess
 from .kl import kl_divergence as kl_divergence
 from .lifetimes import Dagum as Dagum
@@ -92,6 +94,7 @@ from .skewed import SoftAsymmetricLaplace as SoftAsymmetricLaplace
 from .skewed import SoftLaplace as SoftLaplace
 from .structured import CAR as CAR
 from .structured import GaussianRandomWalk as GaussianRandomWalk
+from .structured import IndianBuffetWeights as IndianBuffetWeights
 from .structured import MatrixNormal as MatrixNormal
 from .structured import StickBreakingWeights as StickBreakingWeights
 from .structured import ZeroSumNormal as ZeroSumNormal
@@ -105,6 +108,7 @@ from .unit import ContinuousBernoulli as ContinuousBernoulli
 from .unit import Kumaraswamy as Kumaraswamy
 from .unit import LogitNormal as LogitNormal
 from .vector_bijections import CorrMatrix as CorrMatrix
+from .vector_bijections import FallingProducts as FallingProducts
 from .vector_bijections import PositiveOrdered as PositiveOrdered
 from .vector_bijections import UnitVector as UnitVector
 from .vector_bijections import ZeroSum as ZeroSum
@@ -132,6 +136,7 @@ __all__ = [
     "Censored",
     "Chi2",
     "Compose",
+    "ConditionalGaussianProcess",
     "ContinuousBernoulli",
     "CorrCholesky",
     "CorrMatrix",
@@ -145,7 +150,9 @@ __all__ = [
     "Distribution",
     "Exp",
     "Exponential",
+    "FallingProducts",
     "FisherSnedecor",
+    "Flow",
     "Folded",
     "Gamma",
     "GaussianProcess",
@@ -160,6 +167,7 @@ __all__ = [
     "HalfStudentT",
     "Hurdle",
     "Identity",
+    "IndianBuffetWeights",
     "Interval",
     "IntervalCensored",
     "Inverse",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -12,15 +12,16 @@ import numpy as np
 from ppl.errors import ShapeError, SupportError, user_location
 from ppl.program.distributions import BIJECTIONS
 from ppl.program.ops import in_scope
-from ppl.program.supports import Support, real, same_value
+from ppl.program.supports import Support, real
 from ppl.program.values import Shape, Value, lift
 from ppl.program.vocabulary import broadcast
 
 from . import algebra as al
 from .algebra import Number, add, neg
+from .parts import Assembled
 
 
-class Bijection(ABC):
+class Bijection(Assembled):
     """An invertible map of elements with `rank` event axes, in ops, so that its operands may be values of the program.
 
     Attributes:
@@ -34,8 +35,6 @@ class Bijection(ABC):
     rank: int = 0
     codomain_rank: int = 0
 
-    params: dict[str, Value]
-    static: dict[str, Any]
     parts: tuple[Bijection, ...]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -48,9 +47,6 @@ class Bijection(ABC):
         self.parts = parts
         self.static = static
         self._settle()
-
-    def _settle(self) -> None:  # noqa: B027 - most bijections have nothing to derive
-        """Derive what follows from the parts."""
 
     @abstractmethod
     def forward(self, x: Value) -> Value:
@@ -72,6 +68,11 @@ class Bijection(ABC):
         """The image of x and the log absolute determinant of the Jacobian there."""
         y = self.forward(x)
         return y, self.log_abs_det(x, y)
+
+    def inverse_with_log_det(self, y: Value) -> tuple[Value, Number]:
+        """The element whose image is y, and the log absolute determinant of the Jacobian of the map, there."""
+        x = self.inverse(y)
+        return x, self.log_abs_det(x, y)
 
     def forward_shape(self, shape: Shape) -> Shape:
         """Event shape of the image of a value of an event shape."""
@@ -105,40 +106,9 @@ class Bijection(ABC):
         """Every value that the bijection depends on."""
         return tuple(self.params.values()) + tuple(v for part in self.parts for v in part.operands())
 
-    def substitute(self, replace: Callable[[Value], Value]) -> Bijection:
-        """The same bijection with every operand `v` replaced by `replace(v)`."""
-        parts = self.to_parts()
-        parts["params"] = {name: replace(v) for name, v in self.params.items()}
-        parts["parts"] = tuple(part.substitute(replace) for part in self.parts)
-        return type(self).from_parts(parts)
-
-    def to_parts(self) -> dict[str, Any]:
-        """What a file needs to hold: name, operands, settings and inner bijections."""
-        return {"kind": type(self).__name__, "params": self.params, "static": self.static, "parts": self.parts}
-
-    @classmethod
-    def from_parts(cls, parts: dict[str, Any]) -> Bijection:
-        """Rebuild a bijection from `to_parts`."""
-        out = cls.__new__(cls)
-        out.params, out.static, out.parts = dict(parts["params"]), dict(parts["static"]), tuple(parts["parts"])
-        out._settle()
-        return out
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Bijection):
-            return NotImplemented
-        if type(self) is not type(other) or self.static != other.static or self.parts != other.parts:
-            return False
-        mine, theirs = list(self.params.values()), list(other.params.values())
-        return len(mine) == len(theirs) and all(same_value(a, b) for a, b in zip(mine, theirs, strict=True))
-
-    def __hash__(self) -> int:
-        return hash((type(self).__name__, self.parts))
-
-    def __repr__(self) -> str:
-        from ppl.program.printing import expression
-
-        inner = [repr(part) for part in self.parts] + [expression(v) for v in self.params.values()]
+    def text(self, show: Callable[[Value], str]) -> str:
+        """The bijection as the user writes it, its operands shown by a function."""
+        inner = [part.text(show) for part in self.parts] + [show(v) for v in self.params.values()]
         inner += [f"{name}={item}" for name, item in self.static.items()]
         return f"{type(self).__name__}({', '.join(inner)})"
 
@@ -196,6 +166,16 @@ class Compose(Bijection):
             x = image
         return x, total
 
+    def inverse_with_log_det(self, y: Value) -> tuple[Value, Number]:
+        """Preimage and sum over the parts, each evaluated once."""
+        total: Number = 0.0
+        rank = self.codomain_rank
+        for part in reversed(self.parts):
+            rank += part.rank - part.codomain_rank
+            y, log_det = part.inverse_with_log_det(y)
+            total = add(total, _summed(log_det, y, part, rank))
+        return y, total
+
     def forward_shape(self, shape: Shape) -> Shape:
         """Through all parts."""
         for part in self.parts:
@@ -245,6 +225,16 @@ class Inverse(Bijection):
     def log_abs_det(self, x: Value, y: Value) -> Number:
         """The negative of the other's."""
         return neg(self.parts[0].log_abs_det(y, x))
+
+    def forward_with_log_det(self, x: Value) -> tuple[Value, Number]:
+        """The preimage, and the negative of the other's determinant."""
+        y, log_det = self.parts[0].inverse_with_log_det(x)
+        return y, neg(log_det)
+
+    def inverse_with_log_det(self, y: Value) -> tuple[Value, Number]:
+        """The image, and the negative of the other's determinant."""
+        x, log_det = self.parts[0].forward_with_log_det(y)
+        return x, neg(log_det)
 
     def forward_shape(self, shape: Shape) -> Shape:
         """Back."""

@@ -10,7 +10,7 @@ from ppl.program.supports import Support
 from .bijections import Bijection, Compose
 from .elementwise_bijections import Affine, Exp, Identity, Interval, Sigmoid
 from .matrix_bijections import CorrCholesky, LowerCholesky, Ordered, PositiveDefinite, StickBreaking
-from .vector_bijections import CorrMatrix, PositiveOrdered, UnitVector, ZeroSum
+from .vector_bijections import CorrMatrix, FallingProducts, PositiveOrdered, UnitVector, ZeroSum
 
 
 def biject_to(support: Support) -> Bijection:
@@ -48,6 +48,8 @@ def biject_to(support: Support) -> Bijection:
             return Ordered()
         case "positive_ordered":
             return PositiveOrdered()
+        case "falling":
+            return FallingProducts()
         case "zero_sum":
             return ZeroSum()
         case "sphere":

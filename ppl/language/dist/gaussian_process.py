@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self, cast
 
@@ -11,9 +12,9 @@ import numpy as np
 from ppl.errors import ModelError, ShapeError, SupportError, user_location
 from ppl.language.plates import plate
 from ppl.program.distributions import Distribution, NoiseSource
-from ppl.program.ops import apply, in_scope
-from ppl.program.supports import Support, nonnegative, real, real_vector
-from ppl.program.values import Shape, Value, lift
+from ppl.program.ops import apply, in_scope, to_float
+from ppl.program.supports import Support, boolean, nonnegative, real, real_vector
+from ppl.program.values import Shape, Value, is_constant, lift
 
 from . import algebra as al
 from .algebra import Number, add, mul, sub
@@ -25,7 +26,93 @@ from .multivariate import MultivariateNormal
 JITTER = 1e-4
 
 
-class GaussianProcess(Distribution):
+class Process(Distribution):
+    """Values of a function at rows of inputs, jointly normal: what a process is before and after values are given."""
+
+    event_rank = 1
+
+    @property
+    @abstractmethod
+    def prior(self) -> GaussianProcess:
+        """The process that it is, or was before values were given."""
+
+    @abstractmethod
+    def moments(self) -> tuple[Value, Value]:
+        """Mean, of a shape that broadcasts to `event_shape`, and covariance matrix, noise and jitter included."""
+
+    @property
+    def covariance(self) -> Value:
+        """The covariance matrix of a draw, noise and jitter included."""
+        return self.moments()[1]
+
+    @abstractmethod
+    def between(self, other: Process) -> Value:
+        """Covariances with the same function at the rows of another process, shape (n, m)."""
+
+    @property
+    def support(self) -> Support:
+        """All real vectors."""
+        return real_vector
+
+    def spelled(self) -> MultivariateNormal:
+        """The normal distribution that it is, of as many repetitions and of the same mask."""
+        loc, covariance = self.moments()
+        out = MultivariateNormal(loc, covariance_matrix=covariance)
+        if out.element_shape != self.element_shape:
+            out = out.expand(self.element_shape)
+        out.mask_value = self.mask_value
+        return out
+
+    def element_log_prob(self, value: Value) -> Value:
+        """Log density of each draw, in nats."""
+        return self.spelled().element_log_prob(value)
+
+    def draw(self, noise: NoiseSource) -> Value:
+        """Mean + factor @ noise."""
+        return self.spelled().draw(noise)
+
+    def draw_with_element_log_prob(self, noise: NoiseSource) -> tuple[Value, Value]:
+        """A draw, and its log density from the noise: no system is solved."""
+        return self.spelled().draw_with_element_log_prob(noise)
+
+    def index(self) -> tuple[Value, ...]:
+        """The rows of inputs."""
+        return (self.prior.params["X"],)
+
+    def extend(self, value: Value, new: Distribution, known: Value | None = None) -> Distribution | None:
+        """The values at new rows given those at the rows of this process, jointly normal."""
+        return ConditionalGaussianProcess(new, self, value, known) if isinstance(new, Process) else None
+
+    @property
+    def has_marginal(self) -> bool:
+        """Some of the values are a process as well."""
+        return True
+
+    def marginal_log_prob(self, value: Value, known: Value) -> Value:
+        """Log density in nats of the known values of a draw, a scalar."""
+        return self.spelled().marginal_log_prob(value, known)
+
+    def facts(self) -> dict[str, Value]:
+        """The kernel's parameters, the noise, and the covariance matrix."""
+        noise = {name: value for name, value in self.prior.params.items() if name == "noise"}
+        return {**self.prior.kernel.operands(), **noise, "covariance": self.covariance}
+
+    def remedy(self, facts: Mapping[str, np.ndarray]) -> str | None:
+        """Which jitter would make the matrix positive definite, if it is not."""
+        matrix = facts.get("covariance")
+        missing = None if matrix is None else missing_diagonal(matrix)
+        if matrix is None or missing is None:
+            return None
+        jitter = self.prior.jitter
+        wanted = 10.0 ** math.ceil(math.log10(jitter + missing))
+        other = "" if matrix.dtype == np.float64 else ', or work in precision="float64"'
+        return (
+            f"Its kernel matrix is not positive definite in {matrix.dtype}: pass jitter={wanted:g} to GaussianProcess "
+            f"(it has {jitter:g}), give it noise, leave out rows of X that are equal{other}."
+        )
+
+
+class GaussianProcess(Process):
     """Values of a random function at rows of inputs: jointly normal, with the kernel's covariances.
 
     A draw has one entry for each row of X, and the covariance is kernel(X) + (noise + jitter) * I. A plate over X and
@@ -46,7 +133,6 @@ class GaussianProcess(Distribution):
 
     parameters: ClassVar[dict[str, Support]] = {"X": real, "mean": real, "noise": nonnegative}
     positional = 1
-    event_rank = 1
 
     def __init__(self, kernel: Any, X: Any, mean: Any = 0.0, noise: Any = None, jitter: Any = None) -> None:
         if not isinstance(kernel, Kernel):
@@ -64,6 +150,11 @@ class GaussianProcess(Distribution):
         super().__init__({"X": x, "mean": at_rows, "noise": noise}, kernel=inside, jitter=small)
 
     @property
+    def prior(self) -> GaussianProcess:
+        """The process itself."""
+        return self
+
+    @property
     def kernel(self) -> Kernel:
         """The kernel."""
         return self.static["kernel"]
@@ -72,11 +163,6 @@ class GaussianProcess(Distribution):
     def jitter(self) -> float:
         """The constant that is added to the diagonal."""
         return self.static["jitter"]
-
-    @property
-    def support(self) -> Support:
-        """All real vectors."""
-        return real_vector
 
     def parameter_rank(self, name: str) -> int:
         """All axes belong to one draw."""
@@ -100,42 +186,25 @@ class GaussianProcess(Distribution):
                 )
         return (size,)
 
-    @property
-    def covariance(self) -> Value:
-        """The covariance matrix of a draw, noise and jitter included."""
-        kernel, extra = self.kernel(self.params["X"]), self._extra
-        if isinstance(extra, Value) and extra.shape:
-            return _named(kernel + apply("diag_embed", extra))
-        return _named(lift(add(kernel, _diagonal(extra, kernel.shape[0]))))
+    def moments(self) -> tuple[Value, Value]:
+        """The mean, and the kernel with noise and jitter on its diagonal."""
+        kernel, extra = self.kernel(self.params["X"]), lift(self._extra)
+        if extra.shape:
+            diagonal: Number = apply("diag_embed", extra)
+        else:
+            diagonal = 0.0 if is_constant(extra, 0.0) else mul(extra, lift(np.eye(kernel.shape[0])))
+        return self.params["mean"], _named(lift(add(kernel, diagonal)))
+
+    def between(self, other: Process) -> Value:
+        """The kernel between both sets of rows."""
+        if isinstance(other, GaussianProcess):
+            return self.kernel(self.params["X"], other.params["X"])
+        return al.swap_last(other.between(self))
 
     @property
     def _extra(self) -> Number:
         noise = self.params.get("noise")
         return self.jitter if noise is None else add(noise, self.jitter)
-
-    def _normal(self, loc: Number, covariance: Value) -> MultivariateNormal:
-        """A normal distribution of as many repetitions and of the same mask."""
-        out = MultivariateNormal(loc, covariance_matrix=covariance)
-        if out.element_shape != self.element_shape:
-            out = out.expand(self.element_shape)
-        out.mask_value = self.mask_value
-        return out
-
-    def spelled(self) -> MultivariateNormal:
-        """The normal distribution that it is."""
-        return self._normal(self.params["mean"], self.covariance)
-
-    def element_log_prob(self, value: Value) -> Value:
-        """Log density of each draw, in nats."""
-        return self.spelled().element_log_prob(value)
-
-    def draw(self, noise: NoiseSource) -> Value:
-        """Mean + factor @ noise."""
-        return self.spelled().draw(noise)
-
-    def draw_with_element_log_prob(self, noise: NoiseSource) -> tuple[Value, Value]:
-        """A draw, and its log density from the noise: no system is solved."""
-        return self.spelled().draw_with_element_log_prob(noise)
 
     def element_mean(self) -> Value:
         """The mean at each row."""
@@ -145,11 +214,9 @@ class GaussianProcess(Distribution):
         """Variance of the kernel at each row, noise and jitter added."""
         return lift(add(self.kernel.diagonal(self.params["X"]), self._extra))
 
-    # --- other rows ----------------------------------------------------------------------------------------------
-
     def condition(
         self, X: Any, value: Any, mean: Any = None, noise: Any = None, jitter: Any = None
-    ) -> MultivariateNormal:
+    ) -> ConditionalGaussianProcess:
         """The distribution of the values at the rows of this process, given the function's values at other rows.
 
         Args:
@@ -177,31 +244,7 @@ class GaussianProcess(Distribution):
         if jitter is None and noise is None and self.jitter:
             jitter = self.jitter
         there = GaussianProcess(self.kernel, X, own if mean is None else mean, noise, jitter)
-        given = in_scope(lift(value))
-        if not given.shape or given.shape[-1] != there.event_shape[0]:
-            raise ShapeError(
-                "GaussianProcess.condition: value and X do not fit.",
-                declared_at=user_location(),
-                expected=f"one value for each of {there.event_shape[0]} rows",
-                got=f"value {given.shape}, X {there.params['X'].shape}",
-            )
-        return self._given(there, given)
-
-    def _given(self, there: GaussianProcess, value: Value) -> MultivariateNormal:
-        factor = apply("cholesky", there.covariance)
-        cross = self.kernel(there.params["X"], self.params["X"])
-        weights = apply("solve_triangular", factor, cross, lower=True)
-        standard = al.solve_lower(factor, lift(sub(value, there.params["mean"])))
-        loc = add(self.params["mean"], apply("matmul", standard, weights))
-        return self._normal(loc, self.covariance - weights.T @ weights)
-
-    def index(self) -> tuple[Value, ...]:
-        """The rows of inputs."""
-        return (self.params["X"],)
-
-    def extend(self, value: Value, new: Distribution) -> Distribution | None:
-        """The values at new rows given those at the rows of this process, jointly normal."""
-        return new._given(self, value) if isinstance(new, GaussianProcess) else None
+        return ConditionalGaussianProcess(self, there, value)
 
     # --- what it is made of --------------------------------------------------------------------------------------
 
@@ -215,33 +258,139 @@ class GaussianProcess(Distribution):
         out.static = {**self.static, "kernel": self.kernel.substitute(replace)}
         return out
 
+
+class ConditionalGaussianProcess(Process):
+    """A Gaussian process, given the same function's values at other rows; `GaussianProcess.condition` makes it.
+
+    Args:
+        process: the process at the rows that are drawn.
+        given: the process at the other rows, of one kernel with it.
+        value: the values there, shape (m,); for repetitions, these in front.
+        known: which of them are known, of the shape of `value` or (m,); None if all are.
+
+    Reference: Rasmussen and Williams (2006), Gaussian Processes for Machine Learning, equation 2.19.
+    """
+
+    parameters: ClassVar[dict[str, Support]] = {"value": real, "known": boolean}
+    positional = 1
+
+    def __init__(self, process: Any, given: Any, value: Any, known: Any = None) -> None:
+        if not isinstance(process, Process) or not isinstance(given, Process):
+            raise ModelError(
+                "ConditionalGaussianProcess takes two processes.",
+                declared_at=user_location(),
+                expected="GaussianProcess(kernel, X).condition(other_X, value)",
+                got=repr(process if not isinstance(process, Process) else given),
+            )
+        super().__init__({"value": value, "known": known}, nested={"process": process, "given": given})
+
+    @property
+    def process(self) -> Process:
+        """The process at the rows that are drawn."""
+        process = self._nested["process"]
+        assert isinstance(process, Process)
+        return process
+
+    @property
+    def given(self) -> Process:
+        """The process at the other rows."""
+        given = self._nested["given"]
+        assert isinstance(given, Process)
+        return given
+
+    @property
+    def prior(self) -> GaussianProcess:
+        """The process at the rows that are drawn, before any values were given."""
+        return self.process.prior
+
+    def parameter_rank(self, name: str) -> int:
+        """Rows are the last axis."""
+        return 1
+
+    def core_shape(self) -> Shape:
+        """One entry for each row that is drawn."""
+        count = self.given.core_shape()
+        for value in self.params.values():
+            if value.shape[-1:] != count:
+                raise ShapeError(
+                    "a process is given one value for each row.",
+                    declared_at=user_location(),
+                    expected=f"{count[0]} values, with repetitions in front of them",
+                    got=repr(value),
+                )
+        here, there = (columns(p.prior.params["X"]) for p in (self.process, self.given))
+        if here != there:
+            raise ShapeError(
+                "a kernel compares rows of equal length.",
+                declared_at=user_location(),
+                expected=f"rows of {here}, as those that are drawn",
+                got=f"rows of {there} that are given",
+            )
+        return self.process.core_shape()
+
+    def batch_shape(self) -> Shape:
+        """Repetitions of the process, or of the values."""
+        repeated = self.process.element_shape
+        return super().batch_shape() if not repeated else repeated
+
+    def moments(self) -> tuple[Value, Value]:
+        """The mean, moved by what the given values differ from theirs; the covariance, less what they say."""
+        factor = self._factor()
+        weights = self._weights(factor, self.process)
+        standard = al.solve_lower(factor, lift(self._kept(sub(self.params["value"], self.given.element_mean()))))
+        own, covariance = self.process.moments()
+        turned = al.swap_last(weights)
+        return lift(add(own, al.matvec(turned, standard))), _named(covariance - apply("matmul", turned, weights))
+
+    def _kept(self, x: Number, axes: tuple[None, ...] = ()) -> Number:
+        """Zero where a value is not known; the rows of what is given, and then some axes."""
+        known = self.params.get("known")
+        return x if known is None else mul(x, to_float(known)[(..., slice(None), *axes)])
+
+    def _factor(self) -> Value:
+        """The factor L of the covariance of what is given; rows without a value are independent of all others."""
+        covariance, known = self.given.covariance, self.params.get("known")
+        if known is not None:
+            across = mul(self._kept(covariance, (None,)), to_float(known)[..., None, :])
+            covariance = lift(across) + apply("diag_embed", 1.0 - to_float(known))
+        return apply("cholesky", covariance)
+
+    def _weights(self, factor: Value, process: Process) -> Value:
+        """L^-1 times the covariances of what is given with a process."""
+        cross = lift(self._kept(self.given.between(process), (None,)))
+        return apply("solve_triangular", factor, cross, lower=True)
+
+    def between(self, other: Process) -> Value:
+        """Covariances with the same function, given the same values, at the rows of another process."""
+        there = other.process if isinstance(other, ConditionalGaussianProcess) else other
+        factor = self._factor()
+        here = al.swap_last(self._weights(factor, self.process))
+        return self.process.between(there) - apply("matmul", here, self._weights(factor, there))
+
+    def element_mean(self) -> Value:
+        """The mean, moved by what the given values differ from theirs."""
+        return self.moments()[0]
+
+    def element_variance(self) -> Value:
+        """Diagonal of the covariance."""
+        weights = al.swap_last(self._weights(self._factor(), self.process))
+        return lift(sub(self.process.element_variance(), al.sum_last(lift(al.square(weights)))))
+
     def facts(self) -> dict[str, Value]:
-        """The kernel's parameters, the noise, and the covariance matrix."""
-        noise = {name: self.params[name] for name in ("noise",) if name in self.params}
-        return {**self.kernel.operands(), **noise, "covariance": self.covariance}
+        """Those of the process, and the covariance of what is given."""
+        return {**super().facts(), "given covariance": self.given.covariance}
 
     def remedy(self, facts: Mapping[str, np.ndarray]) -> str | None:
-        """Which jitter would make the matrix positive definite, if it is not."""
-        matrix = facts.get("covariance")
-        missing = None if matrix is None else missing_diagonal(matrix)
-        if matrix is None or missing is None:
-            return None
-        wanted = 10.0 ** math.ceil(math.log10(self.jitter + missing))
-        other = "" if matrix.dtype == np.float64 else ', or work in precision="float64"'
-        return (
-            f"Its kernel matrix is not positive definite in {matrix.dtype}: pass jitter={wanted:g} to GaussianProcess "
-            f"(it has {self.jitter:g}), give it noise, leave out rows of X that are equal{other}."
-        )
+        """Which jitter would make either matrix positive definite, if one is not."""
+        first = facts.get("given covariance")
+        own = None if first is None else self.given.remedy({"covariance": first})
+        return own or super().remedy(facts)
 
 
 def _named(covariance: Value) -> Value:
     if covariance.args and not covariance.hint:
         covariance.hint.append("covariance")
     return covariance
-
-
-def _diagonal(extra: Number, size: int) -> Number:
-    return 0.0 if al.number(extra) == 0.0 else mul(extra, lift(np.eye(size)))
 
 
 def _constant_jitter(jitter: Any) -> float:

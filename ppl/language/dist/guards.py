@@ -59,6 +59,9 @@ def member(support: Support, value: Value) -> Value | None:
         case "positive_ordered":
             rising = apply("all", last(value, slice(1, None)) > last(value, slice(None, -1)), axis=(-1,))
             return rising & (last(value, 0) > 0.0)
+        case "falling":
+            falls = apply("all", last(value, slice(1, None)) < last(value, slice(None, -1)), axis=(-1,))
+            return falls & (last(value, 0) < 1.0) & (last(value, -1) > 0.0)
         case "zero_sum":
             return abs(sum_last(value)) < 1e-4 * (1.0 + apply("max", abs(value), axis=(-1,)))
         case "sphere":
@@ -93,6 +96,8 @@ def inner_point(support: Support, shape: Shape) -> Value:
             return lift(np.arange(float(size)))
         case "positive_ordered":
             return lift(np.arange(1.0, size + 1.0))
+        case "falling":
+            return lift(np.linspace(0.9, 0.1, size))
         case "zero_sum":
             return lift(np.linspace(-1.0, 1.0, size))
         case "sphere":

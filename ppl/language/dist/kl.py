@@ -46,6 +46,8 @@ def kl_divergence(q: Distribution, p: Distribution) -> Value | None:
         )
     if not _equal_masks(q, p):
         return None
+    if _same(q, p):
+        return lift(0.0)
     q, p = q.spelled(), p.spelled()
     if isinstance(q, Delta):
         return lift(add(q.params["log_density"], neg(p.log_prob(q.draw(_NO_NOISE))))) if q.mask_value is None else None
@@ -61,6 +63,18 @@ def kl_divergence(q: Distribution, p: Distribution) -> Value | None:
 
 
 _NO_NOISE: Any = None  # a Delta draws nothing
+
+
+def _same(q: Distribution, p: Distribution) -> bool:
+    """Whether both are one distribution as written."""
+    if type(q) is not type(p) or q.static != p.static or q.params.keys() != p.params.keys():
+        return False
+    parts, others = q.nested(), p.nested()
+    return (
+        parts.keys() == others.keys()
+        and all(same_value(v, p.params[name]) for name, v in q.params.items())
+        and all(_same(d, others[name]) for name, d in parts.items())
+    )
 
 
 def _equal_masks(q: Distribution, p: Distribution) -> bool:

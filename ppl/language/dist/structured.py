@@ -228,6 +228,71 @@ class StickBreakingWeights(Distribution):
         return lift(mul(powers, add(factor, lift(np.append(np.zeros(count), 1.0)))))
 
 
+class IndianBuffetWeights(Distribution):
+    """Probabilities of the features of a truncated Indian buffet process, in falling order.
+
+    Each is a share, Beta(concentration, 1), of the one before it, the first of 1. Whether an object has a feature is
+    then Bernoulli, independently; the larger the concentration, the more features are frequent.
+
+    Args:
+        concentration: positive.
+        size: number of features, a constant of at least 1.
+
+    Reference: Teh, Gorur and Ghahramani (2007), Stick-breaking construction for the Indian buffet process, equation 6.
+    """
+
+    parameters: ClassVar[dict[str, Support]] = {"concentration": positive}
+    positional = 1
+    event_rank = 1
+
+    def __init__(self, concentration: Any, *, size: Any) -> None:
+        super().__init__({"concentration": concentration}, size=constant_size("IndianBuffetWeights", "size", size, 1))
+
+    @property
+    def support(self) -> Support:
+        """Falling vectors of numbers between 0 and 1."""
+        return supports.falling
+
+    def core_shape(self) -> Shape:
+        """One axis of the given size."""
+        return (self.static["size"],)
+
+    def element_log_prob(self, value: Value) -> Value:
+        """Log density of each vector, in nats; the shares' own factors telescope."""
+        return inside(self, value, lambda x: self._terms(lift(log(x))))
+
+    def _terms(self, logs: Value) -> Value:
+        a = self.params["concentration"]
+        return lift(add(mul(float(self.static["size"]), log(a)), mul(a, al.last(logs, -1)), neg(al.sum_last(logs))))
+
+    def _logs(self, noise: NoiseSource) -> Value:
+        a = self.params["concentration"]
+        logs = apply("log", noise.uniform(self.event_shape))
+        return apply("cumsum", div(logs, a[..., None] if a.shape else a), axis=(-1,))
+
+    def draw(self, noise: NoiseSource) -> Value:
+        """Running products of uniform numbers to the power 1 / concentration."""
+        return apply("exp", self._logs(noise))
+
+    def draw_with_element_log_prob(self, noise: NoiseSource) -> tuple[Value, Value]:
+        """A draw, and its log density from its logarithms: late probabilities may round to zero."""
+        logs = self._logs(noise)
+        return apply("exp", logs), self._terms(logs)
+
+    def element_mean(self) -> Value:
+        """(a / (1 + a))**k for feature k, from 1."""
+        return self._moments(1.0)
+
+    def element_variance(self) -> Value:
+        """By the second moments (a / (2 + a))**k."""
+        return self._moments(2.0) - apply("square", self._moments(1.0))
+
+    def _moments(self, order: float) -> Value:
+        a = self.params["concentration"]
+        a = a[..., None] if a.shape else a
+        return lift(al.exp(mul(lift(np.arange(1.0, self.static["size"] + 1.0)), log(div(a, add(a, order))))))
+
+
 class MatrixNormal(Distribution):
     """Matrix normal distribution: normal entries, with a covariance among rows and one among columns.
 

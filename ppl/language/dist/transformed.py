@@ -128,10 +128,10 @@ class Transformed(Distribution):
         return inside(self, value, self._density)
 
     def _density(self, y: Value) -> Number:
-        bijection, base = self.bijection, self.wide_base.unchecked()
-        x = bijection.inverse(y)
+        base = self.wide_base.unchecked()
+        x, log_det = self.bijection.inverse_with_log_det(y)
         terms = self._base_terms(base.element_log_prob(x), base)
-        return add(terms, neg(self._volume(bijection.log_abs_det(x, y), x)))
+        return add(terms, neg(self._volume(log_det, x)))
 
     def draw(self, noise: NoiseSource) -> Value:
         """The image of a draw of the base."""

@@ -1,4 +1,4 @@
-"""Bijections from real vectors onto positive increasing vectors, vectors that sum to zero, spheres and correlations.
+"""Bijections from real vectors onto rising, falling and zero-sum vectors, spheres and correlations.
 
 On a surface, a hyperplane or a sphere, the determinant is that of surface area: the square root of det(J' J).
 """
@@ -39,6 +39,29 @@ class PositiveOrdered(FromReals):
     def log_abs_det(self, x: Value, y: Value) -> Number:
         """Sum of all entries."""
         return al.sum_last(x)
+
+
+class FallingProducts(FromReals):
+    """Real vectors onto falling vectors of numbers between 0 and 1: each a share, sigmoid(x), of the one before."""
+
+    codomain_rank = 1
+    onto = supports.falling
+
+    def forward(self, x: Value) -> Value:
+        """Running product of the shares."""
+        return apply("exp", self._logs(x))
+
+    def _logs(self, x: Value) -> Value:
+        return apply("cumsum", apply("log_sigmoid", x), axis=(-1,))
+
+    def inverse(self, y: Value) -> Value:
+        """Log odds of each share."""
+        before = apply("concat", al.last(y, slice(0, 1)) * 0.0 + 1.0, al.last(y, slice(None, -1)), axis=-1)
+        return apply("log", y) - apply("log", before - y)
+
+    def log_abs_det(self, x: Value, y: Value) -> Number:
+        """Sum of the logs of the products, and of what each share leaves."""
+        return al.sum_last(self._logs(x) + apply("log_sigmoid", -x))
 
 
 class Gaining(FromReals):

@@ -25,10 +25,16 @@ from .dense import MLP as MLP
 from .dense import Embedding as Embedding
 from .dense import Linear as Linear
 from .dense import Monotone as Monotone
+from .flows import IAF as IAF
+from .flows import MAF as MAF
+from .flows import Elementwise as Elementwise
+from .flows import Mixing as Mixing
+from .flows import Planar as Planar
+from .flows import Radial as Radial
+from .flows import RealNVP as RealNVP
+from .flows import SplineCoupling as SplineCoupling
 from .graphs import DeepSets as DeepSets
 from .graphs import GraphConv as GraphConv
-from .invertible import InvertibleValue as InvertibleValue
-from .invertible import RealNVP as RealNVP
 from .normalisation import GroupNorm as GroupNorm
 from .normalisation import LayerNorm as LayerNorm
 from .normalisation import RMSNorm as RMSNorm
@@ -41,7 +47,9 @@ from .recurrence import RNNCell as RNNCell
 
 __all__ = [
     "GRU",
+    "IAF",
     "LSTM",
+    "MAF",
     "MLP",
     "RNN",
     "Attention",
@@ -54,6 +62,7 @@ __all__ = [
     "ConvTranspose2d",
     "ConvTranspose3d",
     "DeepSets",
+    "Elementwise",
     "Embedding",
     "Flatten",
     "GRUCell",
@@ -61,21 +70,24 @@ __all__ = [
     "GroupNorm",
     "HyperNetwork",
     "HyperNetworkValue",
-    "InvertibleValue",
     "LSTMCell",
     "LayerNorm",
     "Linear",
     "MaxPool",
+    "Mixing",
     "Monotone",
     "NetworkValue",
+    "Planar",
     "Pool",
     "Positions",
     "RMSNorm",
     "RNNCell",
+    "Radial",
     "RealNVP",
     "Reshape",
     "Residual",
     "Sequential",
+    "SplineCoupling",
     "TransformerBlock",
     "module",
 ]

@@ -89,6 +89,12 @@ def _site(trace: Trace, name: str) -> Value:
     return statement.value
 
 
+def weight_sites(spec: NetworkSpec) -> dict[str, Value]:
+    """The random weights of a network that was declared with a prior, by name."""
+    trace = current(f"nn network {spec.name!r}")
+    return {name: _site(trace, name) for name in spec.weights}
+
+
 def declare(spec: NetworkSpec, prior: Distribution | None) -> NetworkValue:
     """Enter a network into the program, and its weights as sites if there is a prior.
 

@@ -11,6 +11,8 @@ def model(X, y=None):
     network_2_bias = pyro.sample("network.2.bias", dist.Normal(0.0, 1.0).expand([1]).to_event(1))
     noise = pyro.sample("noise", dist.HalfNormal(1.0))
     with pyro.plate("rows", 6, dim=-1):
-        t = F.linear(torch.tanh(F.linear(X, network_0_weight, network_0_bias)), network_2_weight, network_2_bias)
+        t = F.linear(
+            torch.tanh(F.linear(X, network_0_weight, network_0_bias)), network_2_weight, network_2_bias
+        )
         mean = pyro.deterministic("mean", t[..., 0] / 2.0, event_dim=0)
         pyro.sample("y", dist.Normal(mean, noise), obs=y)

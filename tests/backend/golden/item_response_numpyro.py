@@ -10,6 +10,5 @@ def model(answer=None):
     with items_plate:
         difficulty = numpyro.sample("difficulty", dist.Normal(0.0, 1.0))
         discrimination = numpyro.sample("discrimination", dist.LogNormal(0.0, 0.5))
-    with people_plate:
-        with items_plate:
-            numpyro.sample("answer", dist.Bernoulli(logits=discrimination * (ability - difficulty)), obs=answer)
+    with people_plate, items_plate:
+        numpyro.sample("answer", dist.Bernoulli(logits=discrimination * (ability - difficulty)), obs=answer)

@@ -10,6 +10,5 @@ def model(answer=None):
     with items_plate:
         difficulty = pyro.sample("difficulty", dist.Normal(0.0, 1.0))
         discrimination = pyro.sample("discrimination", dist.LogNormal(0.0, 0.5))
-    with people_plate:
-        with items_plate:
-            pyro.sample("answer", dist.Bernoulli(logits=discrimination * (ability - difficulty)), obs=answer)
+    with people_plate, items_plate:
+        pyro.sample("answer", dist.Bernoulli(logits=discrimination * (ability - difficulty)), obs=answer)

@@ -10,5 +10,7 @@ def model(points):
         mean = numpyro.sample("mean", dist.Normal(0.0, 5.0))
         scale = numpyro.sample("scale", dist.LogNormal(0.0, 1.0))
     with numpyro.plate("points", 6, dim=-1):
-        t = jnp.log(weights) + (-0.5 * jnp.square((points[..., None] - mean) / scale) - 0.9189385332046727 - jnp.log(scale))
-        numpyro.factor("likelihood", jax.nn.logsumexp(t, -1))
+        numpyro.factor(
+            "likelihood",
+            jax.nn.logsumexp(jnp.log(weights) + dist.Normal(mean, scale).log_prob(points[..., None]), -1),
+        )

@@ -9,5 +9,7 @@ def model(points):
         mean = pyro.sample("mean", dist.Normal(0.0, 5.0))
         scale = pyro.sample("scale", dist.LogNormal(0.0, 1.0))
     with pyro.plate("points", 6, dim=-1):
-        t = torch.log(weights) + (-0.5 * torch.square((points[..., None] - mean) / scale) - 0.9189385332046727 - torch.log(scale))
-        pyro.factor("likelihood", torch.logsumexp(t, -1))
+        pyro.factor(
+            "likelihood",
+            torch.logsumexp(torch.log(weights) + dist.Normal(mean, scale).log_prob(points[..., None]), -1),
+        )

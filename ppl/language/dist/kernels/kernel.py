@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable
 from functools import reduce
 from typing import Any, ClassVar
@@ -13,9 +13,10 @@ import numpy as np
 from ppl.errors import ModelError, ShapeError, SupportError, user_location
 from ppl.language.dist import algebra as al
 from ppl.language.dist.algebra import Number, add, mul
+from ppl.language.dist.parts import Assembled
 from ppl.program.distributions import KERNELS
 from ppl.program.ops import in_scope, to_float
-from ppl.program.supports import Support, positive, same_value
+from ppl.program.supports import Support, positive
 from ppl.program.values import Shape, Value, is_constant, lift
 
 
@@ -43,7 +44,7 @@ def columns(x: Value) -> int:
     return 1 if x.ndim == 1 else x.shape[1]
 
 
-class Kernel(ABC):
+class Kernel(Assembled):
     """A covariance function of two rows of inputs, in ops, so that its parameters may be values of the program.
 
     `kernel(X)` and `kernel(X, Z)` are covariance matrices; `kernel + other`, `kernel * other` and `2.0 * kernel` are
@@ -69,8 +70,6 @@ class Kernel(ABC):
     by_column: ClassVar[frozenset[str]] = frozenset()
     positional: ClassVar[int] = 1
 
-    params: dict[str, Value]
-    static: dict[str, Any]
     parts: tuple[Kernel, ...]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -201,35 +200,6 @@ class Kernel(ABC):
     def _named(self) -> list[tuple[str, Value]]:
         return [*self.params.items(), *(item for part in self.parts for item in part._named())]
 
-    def substitute(self, replace: Callable[[Value], Value]) -> Kernel:
-        """The same kernel with every parameter `v` replaced by `replace(v)`."""
-        parts = self.to_parts()
-        parts["params"] = {name: replace(v) for name, v in self.params.items()}
-        parts["parts"] = tuple(part.substitute(replace) for part in self.parts)
-        return type(self).from_parts(parts)
-
-    def to_parts(self) -> dict[str, Any]:
-        """What a file needs to hold: name, parameters, settings and inner kernels."""
-        return {"kind": type(self).__name__, "params": self.params, "static": self.static, "parts": self.parts}
-
-    @classmethod
-    def from_parts(cls, parts: dict[str, Any]) -> Kernel:
-        """Rebuild a kernel from `to_parts`."""
-        out = cls.__new__(cls)
-        out.params, out.static, out.parts = dict(parts["params"]), dict(parts["static"]), tuple(parts["parts"])
-        return out
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Kernel):
-            return NotImplemented
-        if type(self) is not type(other) or self.static != other.static or self.parts != other.parts:
-            return False
-        mine, theirs = list(self.params.values()), list(other.params.values())
-        return len(mine) == len(theirs) and all(same_value(a, b) for a, b in zip(mine, theirs, strict=True))
-
-    def __hash__(self) -> int:
-        return hash((type(self).__name__, self.parts))
-
     def text(self, show: Callable[[Value], str]) -> str:
         """The kernel as a person writes it.
 
@@ -243,11 +213,6 @@ class Kernel(ABC):
         ]
         written += [f"{name}={item}" for name, item in self.static.items() if item is not None]
         return f"{type(self).__name__}({', '.join(written)})"
-
-    def __repr__(self) -> str:
-        from ppl.program.printing import expression
-
-        return self.text(expression)
 
 
 def _kernel(item: Any) -> Kernel:

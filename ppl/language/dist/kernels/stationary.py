@@ -33,6 +33,9 @@ class Stationary(ByColumn):
     parameters: ClassVar[dict[str, Support]] = {"lengthscale": positive, "variance": positive}
     by_column = frozenset({"lengthscale"})
 
+    def __init__(self, lengthscale: Any = 1.0, variance: Any = 1.0, *, active_dims: Any = None) -> None:
+        super().__init__({"lengthscale": lengthscale, "variance": variance}, active_dims)
+
     def _squared(self, x: Value, z: Value) -> Number:
         """Squares of the scaled distances of all pairs of rows."""
         x, z = self._columns(x), self._columns(z)
@@ -62,7 +65,8 @@ class Stationary(ByColumn):
 
 def _root(squared: Value) -> Value:
     # The square root has no finite gradient at 0, so it never sees one.
-    apart = squared > 0.0
+    squared = named(squared, "squared_distance")
+    apart = named(squared > 0.0, "apart")
     return apply("where", apart, apply("sqrt", apply("where", apart, squared, 1.0)), 0.0)
 
 
@@ -77,9 +81,6 @@ class RBF(Stationary):
     Reference: Rasmussen and Williams (2006), Gaussian Processes for Machine Learning, equation 4.9.
     """
 
-    def __init__(self, lengthscale: Any = 1.0, variance: Any = 1.0, *, active_dims: Any = None) -> None:
-        super().__init__({"lengthscale": lengthscale, "variance": variance}, active_dims)
-
     def _between(self, x: Value, z: Value) -> Number:
         return self._scaled(exp(mul(-0.5, self._squared(x, z))))
 
@@ -87,16 +88,10 @@ class RBF(Stationary):
 class Matern12(Stationary):
     """Exponential kernel, variance * exp(-r): rough, continuous functions (Ornstein and Uhlenbeck's process on a line).
 
-    Args:
-        lengthscale: over what distance the function changes, positive; one number, or one for each column.
-        variance: of the function at a row, positive.
-        active_dims: columns of the inputs that count; by default all.
+    The arguments are those of `RBF`.
 
     Reference: Rasmussen and Williams (2006), Gaussian Processes for Machine Learning, equation 4.18.
     """
-
-    def __init__(self, lengthscale: Any = 1.0, variance: Any = 1.0, *, active_dims: Any = None) -> None:
-        super().__init__({"lengthscale": lengthscale, "variance": variance}, active_dims)
 
     def _between(self, x: Value, z: Value) -> Number:
         return self._scaled(exp(neg(self._distance(x, z))))
@@ -105,16 +100,10 @@ class Matern12(Stationary):
 class Matern32(Stationary):
     """Matern kernel of smoothness 3/2, variance * (1 + s) * exp(-s) with s = sqrt(3) r: one derivative.
 
-    Args:
-        lengthscale: over what distance the function changes, positive; one number, or one for each column.
-        variance: of the function at a row, positive.
-        active_dims: columns of the inputs that count; by default all.
+    The arguments are those of `RBF`.
 
     Reference: Rasmussen and Williams (2006), Gaussian Processes for Machine Learning, equation 4.17.
     """
-
-    def __init__(self, lengthscale: Any = 1.0, variance: Any = 1.0, *, active_dims: Any = None) -> None:
-        super().__init__({"lengthscale": lengthscale, "variance": variance}, active_dims)
 
     def _between(self, x: Value, z: Value) -> Number:
         s = mul(math.sqrt(3.0), self._distance(x, z))
@@ -124,16 +113,10 @@ class Matern32(Stationary):
 class Matern52(Stationary):
     """Matern kernel of smoothness 5/2, variance * (1 + s + s**2 / 3) * exp(-s) with s = sqrt(5) r: two derivatives.
 
-    Args:
-        lengthscale: over what distance the function changes, positive; one number, or one for each column.
-        variance: of the function at a row, positive.
-        active_dims: columns of the inputs that count; by default all.
+    The arguments are those of `RBF`.
 
     Reference: Rasmussen and Williams (2006), Gaussian Processes for Machine Learning, equation 4.17.
     """
-
-    def __init__(self, lengthscale: Any = 1.0, variance: Any = 1.0, *, active_dims: Any = None) -> None:
-        super().__init__({"lengthscale": lengthscale, "variance": variance}, active_dims)
 
     def _between(self, x: Value, z: Value) -> Number:
         s = mul(math.sqrt(5.0), self._distance(x, z))
@@ -157,7 +140,7 @@ class RationalQuadratic(Stationary):
     def __init__(
         self, lengthscale: Any = 1.0, variance: Any = 1.0, alpha: Any = 1.0, *, active_dims: Any = None
     ) -> None:
-        super().__init__({"lengthscale": lengthscale, "variance": variance, "alpha": alpha}, active_dims)
+        ByColumn.__init__(self, {"lengthscale": lengthscale, "variance": variance, "alpha": alpha}, active_dims)
 
     def _between(self, x: Value, z: Value) -> Number:
         alpha = self.params["alpha"]

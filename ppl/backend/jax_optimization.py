@@ -1,0 +1,179 @@
+"""Stochastic optimisation in JAX: many steps in one compiled loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.extend.core import Literal
+
+from .jax_arrays import draw_noise, x64
+from .jax_parts import parted
+from .protocol import Arrays, NoiseShape, OptimizerSpec, Part
+
+
+def make_optimizer(spec: OptimizerSpec) -> optax.GradientTransformation:
+    """The optax optimiser of a specification."""
+    rate: Any = spec.learning_rate
+    if spec.decay == "cosine":
+        rate = optax.cosine_decay_schedule(spec.learning_rate, spec.decay_steps, spec.final_fraction)
+    elif spec.decay == "exponential":
+        rate = optax.exponential_decay(spec.learning_rate, spec.decay_steps, spec.final_fraction)
+    settings = dict(spec.settings)
+    match spec.name:
+        case "adam":
+            base = optax.adam(rate, b1=settings["beta1"], b2=settings["beta2"], eps=settings["eps"])
+        case "adamw":
+            base = optax.adamw(
+                rate,
+                b1=settings["beta1"],
+                b2=settings["beta2"],
+                eps=settings["eps"],
+                weight_decay=settings["weight_decay"],
+            )
+        case "sgd":
+            base = optax.sgd(rate, momentum=settings["momentum"] or None)
+        case _:
+            base = optax.rmsprop(rate, decay=settings["alpha"], eps=settings["eps"], eps_in_sqrt=False)
+    return base if spec.clip_norm is None else optax.chain(optax.clip_by_global_norm(spec.clip_norm), base)
+
+
+def long_factors(loss: Callable[[Arrays], jax.Array], params: Arrays) -> frozenset[str]:
+    """Matrices with more rows than columns that a loss uses in matrix products only, transposed or not.
+
+    The optimisation stores these transposed. XLA's product for the gradient of a weight contracts the first axis of
+    both its operands; on a CPU it takes two to five times as long where the result has the longer axis first
+    (256 x 256 by 256 x 16 numbers: 139 us against 55), and the result lies as the weight does. Elsewhere the
+    transposition costs nothing: products read a matrix either way.
+
+    Args:
+        loss: function of the parameters.
+        params: arrays by name.
+    """
+    tall = {k for k, v in params.items() if v.ndim == 2 and v.shape[0] > v.shape[1]}
+    if not tall:
+        return frozenset()
+    graph = jax.make_jaxpr(loss)(params).jaxpr
+    names = dict(zip(graph.invars, sorted(params), strict=True))  # JAX flattens a dict in the order of its keys
+    used: set[str] = set()
+    for equation in graph.eqns:
+        if equation.primitive.name not in ("transpose", "dot_general"):
+            used |= {names[v] for v in equation.invars if not isinstance(v, Literal) and v in names}
+    returned = {names[v] for v in graph.outvars if not isinstance(v, Literal) and v in names}
+    return frozenset(tall - used - returned)
+
+
+def turn(tree: Any, names: frozenset[str]) -> Any:
+    """A tree of arrays with the matrices of some names transposed, wherever in it they are."""
+
+    def one(path: tuple[Any, ...], leaf: Any) -> Any:
+        named = bool(path) and isinstance(path[-1], jax.tree_util.DictKey) and path[-1].key in names
+        return leaf.T if named else leaf
+
+    return jax.tree_util.tree_map_with_path(one, tree) if names else tree
+
+
+class JaxOptimization:
+    """A fused loop: many steps in one `lax.scan`, compiled once for each number of steps.
+
+    Args:
+        loss: function of (params, values, data, noise, rows).
+        params: starting values.
+        data: arrays that all steps read.
+        noise: random arguments of the loss.
+        optimizer: the optimiser, or one for each part of the parameters.
+        key: where noise comes from.
+        precision: "float32" or "float64".
+    """
+
+    def __init__(
+        self,
+        loss: Callable[..., Any],
+        params: Mapping[str, np.ndarray],
+        data: Arrays,
+        noise: tuple[NoiseShape, ...],
+        optimizer: OptimizerSpec | tuple[Part, ...],
+        key: jax.Array,
+        precision: str,
+    ) -> None:
+        self.data = data
+        self.precision = precision
+        transform = parted(optimizer, make_optimizer) if isinstance(optimizer, tuple) else make_optimizer(optimizer)
+        with x64(precision):
+            start = {k: jnp.asarray(v, dtype=precision) for k, v in params.items()}
+            self.carry: Any = (start, transform.init(start), key)
+        # What is stored transposed, and what should be: that shows when the shapes of rows are known.
+        self.turned: frozenset[str] = frozenset()
+        self.long: frozenset[str] | None = None
+
+        def value(params: Arrays, key: jax.Array, index: Arrays, data: Arrays) -> jax.Array:
+            return loss(params, {}, data, draw_noise(key, noise, precision), index)
+
+        def step(carry: Any, index: Arrays, data: Arrays, turned: frozenset[str]) -> tuple[Any, jax.Array]:
+            params, state, key = carry
+            key, now = jax.random.split(key)
+            own, grads = jax.value_and_grad(lambda p: value(turn(p, turned), now, index, data))(params)
+            updates, state = transform.update(grads, state, params)
+            return (optax.apply_updates(params, updates), state, key), own
+
+        @partial(jax.jit, static_argnames=("steps", "turned"))
+        def many(carry: Any, index: Arrays, data: Arrays, steps: int, turned: frozenset[str]) -> tuple[Any, jax.Array]:
+            return jax.lax.scan(lambda c, i: step(c, i, data, turned), carry, index, length=steps)
+
+        self.value = value
+        self.many = many
+
+    def run(
+        self, steps: int, index: Mapping[str, np.ndarray], meanwhile: Callable[[], None] | None = None
+    ) -> np.ndarray:
+        """Advance by some steps; the losses."""
+        rows = dict(index)
+        with x64(self.precision):
+            self._store({k: v[0] for k, v in rows.items()})
+            self.carry, losses = self.many(self.carry, rows, self.data, steps, self.turned)
+            # The call returns at once; the steps are taken by other threads.
+            if meanwhile is not None:
+                meanwhile()
+            return np.asarray(losses)
+
+    def _store(self, rows: Arrays) -> None:
+        """Bring the state into the layout in which steps are fastest."""
+        params, state, key = self.carry
+        if self.long is None:
+            self.long = long_factors(lambda p: self.value(p, key, rows, self.data), params)
+        params, state = turn((params, state), self.turned ^ self.long)
+        self.carry, self.turned = (params, state, key), self.long
+
+    def params(self) -> Arrays:
+        """The parameters now."""
+        return turn(dict(self.carry[0]), self.turned)
+
+    def snapshot(self) -> Any:
+        """The state now; arrays never change, so it is kept as it is."""
+        return self.carry, self.turned
+
+    def rewind(self, snapshot: Any) -> None:
+        """Go back to a snapshot."""
+        self.carry, self.turned = snapshot
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Parameters, optimiser state and key as numpy arrays."""
+        params, state, key = self.carry
+        leaves = jax.tree_util.tree_leaves(turn((params, state), self.turned))
+        out = {f"leaf.{i}": np.asarray(leaf) for i, leaf in enumerate(leaves)}
+        return out | {"key": np.asarray(jax.random.key_data(key))}
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Go back to a state."""
+        params, opt, _ = self.carry
+        leaves, tree = jax.tree_util.tree_flatten(turn((params, opt), self.turned))
+        with x64(self.precision):
+            new = [jnp.asarray(state[f"leaf.{i}"], dtype=leaf.dtype) for i, leaf in enumerate(leaves)]
+            filled = jax.tree_util.tree_unflatten(tree, new)
+            self.carry = (*filled, jax.random.wrap_key_data(jnp.asarray(state["key"])))
+        self.turned = frozenset()

@@ -1,0 +1,96 @@
+"""Parts of the parameters with optimisers of their own, which may take turns, in torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .protocol import Arrays, Part
+from .torch_steps import EagerStep, Objective
+
+
+class Store(Protocol):
+    """Parameters by name in a few leaves."""
+
+    leaves: list[Tensor]
+
+    def unpack(self, leaves: list[Tensor]) -> Arrays:
+        """Parameters by name."""
+        ...
+
+
+class PartedStore:
+    """One store for each part, seen as one.
+
+    Args:
+        params: starting values.
+        parts: which parameters belong together.
+        make: makes the store of one part.
+    """
+
+    def __init__(
+        self, params: Mapping[str, np.ndarray], parts: Sequence[Part], make: Callable[[Mapping[str, np.ndarray]], Store]
+    ) -> None:
+        self.stores = [make({n: params[n] for n in p.names}) for p in parts]
+        self.leaves = [leaf for store in self.stores for leaf in store.leaves]
+
+    def ranges(self) -> list[slice]:
+        """Where the leaves of each part stand."""
+        out, start = [], 0
+        for store in self.stores:
+            out.append(slice(start, start + len(store.leaves)))
+            start += len(store.leaves)
+        return out
+
+    def unpack(self, leaves: list[Tensor]) -> Arrays:
+        """Parameters by name."""
+        out: Arrays = {}
+        for store, place in zip(self.stores, self.ranges(), strict=True):
+            out |= store.unpack(leaves[place])
+        return out
+
+
+class PartedStep:
+    """Autograd once, then the optimiser of each part whose turn it is.
+
+    Args:
+        objective: the loss, compiled or not.
+        store: the parameters.
+        parts: the parts, as in the store.
+    """
+
+    def __init__(self, objective: Objective, store: PartedStore, parts: Sequence[Part]) -> None:
+        self.objective = objective
+        self.leaves = store.leaves
+        self.places = store.ranges()
+        self.turns = [p.turns for p in parts]
+        self.steps = [
+            EagerStep(objective, store.leaves[r], p.optimizer) for r, p in zip(self.places, parts, strict=True)
+        ]
+        self.done = 0
+
+    def __call__(self, data: Arrays, noise: list[Tensor], rows: Arrays) -> Tensor:
+        """Take one step; the loss before it."""
+        value = self.objective(self.leaves, data, noise, rows)
+        grads = torch.autograd.grad(value, self.leaves)
+        for step, place, turns in zip(self.steps, self.places, self.turns, strict=True):
+            if turns is None or turns[1] <= self.done % turns[0] < turns[2]:
+                step.update(grads[place])
+        self.done += 1
+        return value.detach()
+
+    def state(self) -> dict[str, np.ndarray]:
+        """State of all optimisers by name."""
+        out = {f"{i}/{k}": v for i, step in enumerate(self.steps) for k, v in step.state().items()}
+        return out | {"done": np.asarray(self.done)}
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Go back to a state."""
+        for i, step in enumerate(self.steps):
+            own: dict[str, Any] = {k.partition("/")[2]: v for k, v in state.items() if k.startswith(f"{i}/")}
+            step.restore(own)
+        self.done = int(state.get("done", 0))
