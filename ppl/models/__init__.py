@@ -11,6 +11,8 @@ from .autoencoders import vae as vae
 from .autoencoders import vae_encoder as vae_encoder
 from .bayesian_neural import bayesian_mlp as bayesian_mlp
 from .clustering import vade as vade
+from .deep_markov import backward_reader as backward_reader
+from .deep_markov import deep_markov as deep_markov
 from .discrete_codes import categorical_encoder as categorical_encoder
 from .discrete_codes import categorical_vae as categorical_vae
 from .discrete_codes import vq_encoder as vq_encoder
@@ -70,15 +72,22 @@ from .survival import RELAPSED as RELAPSED
 from .survival import REMISSION_WEEKS as REMISSION_WEEKS
 from .survival import TREATED as TREATED
 from .survival import survival_mixture as survival_mixture
+from .switching import GROWTH as GROWTH
+from .switching import switching_autoregression as switching_autoregression
+from .switching import switching_level as switching_level
 from .topics import lda as lda
 from .topics import marginal_lda as marginal_lda
 from .topics import prod_lda as prod_lda
 from .topics import prod_lda_encoder as prod_lda_encoder
+from .volatility import RETURNS as RETURNS
+from .volatility import noncentred_volatility as noncentred_volatility
+from .volatility import stochastic_volatility as stochastic_volatility
 
 __all__ = [
     "ANSWER_PATTERNS",
     "EARTHQUAKES",
     "EFFECTS",
+    "GROWTH",
     "LETTERS",
     "LSAT_ANSWERS",
     "NILE",
@@ -86,12 +95,14 @@ __all__ = [
     "PELTS",
     "RELAPSED",
     "REMISSION_WEEKS",
+    "RETURNS",
     "SCHOOLS",
     "STANDARD_ERRORS",
     "TREATED",
     "WORDS",
     "answer_patterns",
     "backward_guide",
+    "backward_reader",
     "bayesian_mlp",
     "categorical_encoder",
     "categorical_hmm",
@@ -101,6 +112,7 @@ __all__ = [
     "correlated_effects",
     "cvae",
     "cvae_encoder",
+    "deep_markov",
     "eight_schools",
     "eight_schools_centred",
     "factor_analysis",
@@ -128,6 +140,7 @@ __all__ = [
     "marginal_lda",
     "marginal_local_level",
     "marginal_ppca",
+    "noncentred_volatility",
     "ordered_mixture",
     "partial_pooling",
     "poisson_hmm",
@@ -139,7 +152,10 @@ __all__ = [
     "rasch",
     "sparse_gp_classification",
     "sparse_gp_guide",
+    "stochastic_volatility",
     "survival_mixture",
+    "switching_autoregression",
+    "switching_level",
     "two_parameter",
     "vade",
     "vae",

@@ -43,7 +43,7 @@ def deep_markov(sequences, latent: int = 8, hidden: int = 32):
 
 @ppl.model
 def backward_reader(sequences, latent: int = 8, hidden: int = 32):
-    """Guide of `deep_markov`: a recurrent network summarises what is still to come, and is combined with the last code."""
+    """Guide of `deep_markov`: a recurrent network summarises what is to come, and is combined with the last code."""
     cell = nn.GRUCell("reader", sequences.shape[-1], hidden)
     combine = nn.Linear("combine", latent, hidden)
     code = nn.Linear("code", hidden, 2 * latent)

@@ -91,10 +91,15 @@ def local_trend(length: int, centre: float = 0.0, scale: float = 1.0):
 
 @ppl.model
 def backward_guide(length: int, centre: float = 0.0, scale: float = 1.0):
-    """Guide of `local_level` with known scales: each level given the one after it, from the last to the first.
+    """Guide of `local_level`: each level given the one after it, from the last to the first.
 
-    The exact posterior has this form, so the evidence lower bound reaches the evidence.
+    Given the scales the exact posterior has this form: where they are known, in model and guide alike, the evidence
+    lower bound reaches the evidence.
     """
+    for name in ("drift", "noise"):
+        mean = ppl.param(f"{name}_mean", -0.5)
+        spread = ppl.param(f"{name}_spread", 0.3, support=dist.support.positive)
+        ppl.sample(name, dist.LogNormal(np.log(scale) + mean, spread))
 
     def step(later, t):
         gain = ppl.param("gain", 0.5)

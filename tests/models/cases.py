@@ -319,6 +319,39 @@ def flow_density() -> ppl.Program:
     return models.flow_density(nuclei()).observe(x=nuclei())
 
 
+def stochastic_volatility() -> ppl.Program:
+    returns = models.RETURNS[:150]
+    return models.stochastic_volatility(len(returns)).observe(y=returns)
+
+
+def noncentred_volatility() -> ppl.Program:
+    returns = models.RETURNS[:150]
+    return models.noncentred_volatility(len(returns)).observe(y=returns)
+
+
+# What an autoregression starts from: growth in four quarters.
+LAGS = 4
+
+
+def switching_autoregression() -> ppl.Program:
+    first, rest = models.GROWTH[:LAGS], models.GROWTH[LAGS:]
+    return models.switching_autoregression(first, len(rest)).observe(y=rest)
+
+
+def switching_level() -> ppl.Program:
+    return models.switching_level(*FLOW).observe(y=models.NILE)
+
+
+def rows_of_digits() -> Array:
+    """Binary images as sequences of eight rows, shape (1797, 8, 8)."""
+    return digits().reshape(-1, 8, 8)
+
+
+def deep_markov() -> ppl.Program:
+    images = rows_of_digits()[:50]
+    return models.deep_markov(images, latent=4, hidden=16).observe(x=images)
+
+
 CASES: dict[str, Callable[[], ppl.Program]] = {
     function.__name__: function
     for function in (
@@ -363,12 +396,19 @@ CASES: dict[str, Callable[[], ppl.Program]] = {
         marginal_local_level,
         local_trend,
         predator_prey,
+        switching_autoregression,
+        switching_level,
+        stochastic_volatility,
+        noncentred_volatility,
+        deep_markov,
     )
 }
 
 
 # Guides of the zoo: name -> (the case it belongs to, a function that builds it).
 GUIDES: dict[str, tuple[str, Callable[[], ppl.Program]]] = {
+    "backward_guide": ("local_level", lambda: models.backward_guide(*FLOW)),
+    "backward_reader": ("deep_markov", lambda: models.backward_reader(rows_of_digits()[:50], latent=4, hidden=16)),
     "vae_encoder": ("vae", lambda: models.vae_encoder(digits()[:200], latent=4, hidden=32)),
     "flow_encoder": ("vae", lambda: models.flow_encoder(digits()[:200], latent=4, hidden=32)),
     "cvae_encoder": (

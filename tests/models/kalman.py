@@ -11,7 +11,8 @@ def kalman(
 ) -> tuple[float, Array, Array]:
     """Log evidence of a series, in nats, and what is known of each state given the whole series.
 
-    x_0 ~ Normal(mean, covariance); x_t ~ Normal(move x_{t-1}, spread); y_t ~ Normal(show . x_t, noise^2). NaN is missing.
+    x_0 ~ Normal(mean, covariance); x_t ~ Normal(move x_{t-1}, spread); y_t ~ Normal(show . x_t, noise^2). NaN is
+    missing.
 
     Args:
         y: shape (steps,).
