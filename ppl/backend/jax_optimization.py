@@ -122,8 +122,12 @@ class JaxOptimization:
             return (optax.apply_updates(params, updates), state, key), own
 
         @partial(jax.jit, static_argnames=("steps", "turned"))
-        def many(carry: Any, index: Arrays, data: Arrays, steps: int, turned: frozenset[str]) -> tuple[Any, jax.Array]:
-            return jax.lax.scan(lambda c, i: step(c, i, data, turned), carry, index, length=steps)
+        def many(
+            carry: Any, index: Arrays, data: Arrays, steps: int, turned: frozenset[str]
+        ) -> tuple[Any, jax.Array, jax.Array]:
+            after, losses = jax.lax.scan(lambda c, i: step(c, i, data, turned), carry, index, length=steps)
+            sound = [jnp.all(jnp.isfinite(after[0][k]) | ~jnp.isfinite(v)) for k, v in carry[0].items()]
+            return after, losses, jnp.stack(sound).all()
 
         self.value = value
         self.many = many
@@ -131,15 +135,26 @@ class JaxOptimization:
     def run(
         self, steps: int, index: Mapping[str, np.ndarray], meanwhile: Callable[[], None] | None = None
     ) -> np.ndarray:
-        """Advance by some steps; the losses."""
-        rows = dict(index)
+        """Advance until a step is not finite; the losses."""
         with x64(self.precision):
-            self._store({k: v[0] for k, v in rows.items()})
-            self.carry, losses = self.many(self.carry, rows, self.data, steps, self.turned)
-            # The call returns at once; the steps are taken by other threads.
-            if meanwhile is not None:
-                meanwhile()
-            return np.asarray(losses)
+            self._store({k: v[0] for k, v in index.items()})
+            # Arrays never change: this is the way back, and it costs nothing.
+            before, good = self.carry, steps
+            while good:
+                rows = {k: v[:good] for k, v in index.items()}
+                self.carry, losses, sound = self.many(before, rows, self.data, good, self.turned)
+                # The call returns at once; the steps are taken by other threads.
+                if meanwhile is not None:
+                    meanwhile()
+                    meanwhile = None
+                taken = np.asarray(losses)
+                finite = np.isfinite(taken)
+                if sound and finite.all():
+                    return taken
+                # A loss that is finite may have a gradient that is not: then the parameters show it after the step.
+                good = good - 1 if finite.all() else int(np.argmin(finite))
+            self.carry = before
+            return np.zeros(0)
 
     def _store(self, rows: Arrays) -> None:
         """Bring the state into the layout in which steps are fastest."""
@@ -152,14 +167,6 @@ class JaxOptimization:
     def params(self) -> Arrays:
         """The parameters now."""
         return turn(dict(self.carry[0]), self.turned)
-
-    def snapshot(self) -> Any:
-        """The state now; arrays never change, so it is kept as it is."""
-        return self.carry, self.turned
-
-    def rewind(self, snapshot: Any) -> None:
-        """Go back to a snapshot."""
-        self.carry, self.turned = snapshot
 
     def state(self) -> dict[str, np.ndarray]:
         """Parameters, optimiser state and key as numpy arrays."""

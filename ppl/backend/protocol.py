@@ -97,7 +97,7 @@ class Optimization(Protocol):
     def run(
         self, steps: int, index: Mapping[str, np.ndarray], meanwhile: Callable[[], None] | None = None
     ) -> np.ndarray:
-        """Advance by some steps.
+        """Advance by some steps, or until the loss or its gradient is not finite: that step is not taken.
 
         Args:
             steps: how many.
@@ -105,20 +105,12 @@ class Optimization(Protocol):
             meanwhile: what else there is to do; called where the steps run without this thread.
 
         Returns:
-            The loss at each step, in nats, shape (steps,).
+            The loss at each step that was taken, in nats.
         """
         ...
 
     def params(self) -> Arrays:
         """The parameters now, as arrays of the backend."""
-        ...
-
-    def snapshot(self) -> Any:
-        """The state now, for `rewind` only; costs no more than a copy of the parameters."""
-        ...
-
-    def rewind(self, snapshot: Any) -> None:
-        """Go back to a snapshot."""
         ...
 
     def state(self) -> dict[str, np.ndarray]:

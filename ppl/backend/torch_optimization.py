@@ -35,7 +35,7 @@ class Parameters:
             flat = np.concatenate([np.ravel(params[k]) for k in self.small])
             self.leaves.append(torch.tensor(flat, dtype=dtype))
         for k in self.large:
-            self.leaves.append(torch.tensor(np.array(params[k]), dtype=dtype))
+            self.leaves.append(torch.tensor(params[k], dtype=dtype))
 
     def unpack(self, leaves: list[Tensor]) -> Arrays:
         """Views by name."""
@@ -105,23 +105,31 @@ class TorchOptimization:
     def run(
         self, steps: int, index: Mapping[str, np.ndarray], meanwhile: Callable[[], None] | None = None
     ) -> np.ndarray:
-        """Advance by some steps; the losses. This thread takes the steps, so that nothing is done meanwhile."""
+        """Advance until a step is not finite; the losses. This thread takes the steps, so nothing is done meanwhile."""
         rows = {k: torch.as_tensor(v, dtype=torch.int64).unbind() for k, v in index.items()}
         step, data, draw, key = self.step, self.data, self.noise.draw, self.key
-        losses = [step(data, draw(key), {k: v[i] for k, v in rows.items()}) for i in range(steps)]
-        return torch.stack(losses).numpy()
+        losses: list[float] = []
+        before = key.get_state()
+        for i in range(steps):
+            if self.noise.keys:
+                before = key.get_state()
+            loss = step(data, draw(key), {k: v[i] for k, v in rows.items()})
+            if loss is None:
+                self._draw_again(before, i)
+                break
+            losses.append(loss)
+        return np.asarray(losses)
+
+    def _draw_again(self, before: Tensor, steps: int) -> None:
+        """Bring the generator to where it was before a step that was not taken."""
+        self.key.set_state(before)
+        # How much a library's own sampler takes from it nobody knows: then its state is that of the step itself.
+        for _ in range(0 if self.noise.keys else steps):
+            self.noise.draw(self.key)
 
     def params(self) -> Arrays:
         """The parameters now."""
         return {k: v.detach().clone() for k, v in self.store.unpack([x.detach() for x in self.store.leaves]).items()}
-
-    def snapshot(self) -> Any:
-        """A copy of the state now."""
-        return self.state()
-
-    def rewind(self, snapshot: Any) -> None:
-        """Go back to a snapshot."""
-        self.restore(snapshot)
 
     def state(self) -> dict[str, np.ndarray]:
         """Parameters, optimiser state and generator state as numpy arrays."""

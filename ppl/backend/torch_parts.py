@@ -6,11 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from .protocol import Arrays, Part
-from .torch_steps import EagerStep, Objective
+from .torch_steps import EagerStep, Objective, loss_and_gradients
 
 
 class Store(Protocol):
@@ -73,15 +72,17 @@ class PartedStep:
         ]
         self.done = 0
 
-    def __call__(self, data: Arrays, noise: list[Tensor], rows: Arrays) -> Tensor:
-        """Take one step; the loss before it."""
-        value = self.objective(self.leaves, data, noise, rows)
-        grads = torch.autograd.grad(value, self.leaves)
+    def __call__(self, data: Arrays, noise: list[Tensor], rows: Arrays) -> float | None:
+        """Take one step; the loss before it, or None if the step could not be taken."""
+        found = loss_and_gradients(self.objective, self.leaves, data, noise, rows)
+        if found is None:
+            return None
+        loss, grads = found
         for step, place, turns in zip(self.steps, self.places, self.turns, strict=True):
             if turns is None or turns[1] <= self.done % turns[0] < turns[2]:
                 step.update(grads[place])
         self.done += 1
-        return value.detach()
+        return loss
 
     def state(self) -> dict[str, np.ndarray]:
         """State of all optimisers by name."""

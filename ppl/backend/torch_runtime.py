@@ -18,12 +18,41 @@ from .torch_foreign import map_elements
 from .torch_layers import attention, avg_pool, conv, conv_transpose, folded, layer_norm, max_pool, recurrent
 
 
+class _BernoulliLogProb(torch.autograd.Function):
+    """value * logits - softplus(logits), with one array in memory each way where autograd would hold four."""
+
+    @staticmethod
+    def forward(logits: Tensor, value: Tensor) -> Tensor:
+        # From the threshold on softplus gives its argument: at 20, torch's own, that is wrong by 2e-9.
+        return F.softplus(logits, threshold=40.0).neg_().addcmul_(value, logits)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        (grad,) = grads
+        logits, value = ctx.saved_tensors
+        mean = torch.sigmoid(logits)
+        if torch.is_grad_enabled():
+            return (value - mean) * grad, None
+        return torch.sub(value, mean, out=mean).mul_(grad), None
+
+
+# Numbers from which memory counts more than the fifty microseconds that a function of our own costs.
+LARGE = 1 << 16
+
+
 def bernoulli_log_prob(logits: Any, value: Any) -> Tensor:
-    """Log Bernoulli(value; logits), elementwise; the fused kernel where shapes allow it."""
+    """Log Bernoulli(value; logits), elementwise; the library's kernel where shapes allow it."""
     if isinstance(logits, Tensor) and isinstance(value, Tensor) and logits.shape == value.shape:
-        return -F.binary_cross_entropy_with_logits(logits, value, reduction="none")
+        # A compiled graph holds no more than it needs.
+        if logits.numel() < LARGE or value.requires_grad or torch.compiler.is_compiling():
+            return -F.binary_cross_entropy_with_logits(logits, value, reduction="none")
+        return _BernoulliLogProb.apply(logits, value)
     logits = torch.as_tensor(logits)
-    return value * logits - F.softplus(logits)
+    return value * logits - F.softplus(logits, threshold=40.0)
 
 
 def clipped_sigmoid(x: Tensor) -> Tensor:

@@ -185,7 +185,7 @@ class SVIRun:
     def _starting_params(self) -> dict[str, np.ndarray]:
         start = {**self.model.params, **self.guide.params}
         for name, item in (self.method.params or {}).items():
-            array = np.asarray(item, dtype=float)
+            array = np.asarray(item, dtype=self.model.precision)
             if name not in start:
                 raise UnknownNameError(
                     f"there is no parameter {name!r}.", model=self.model.program.name, remedy=nearest(name, start)
@@ -261,9 +261,8 @@ class SVIRun:
         """Take some steps; the objective at each, in nats.
 
         Raises:
-            NonFiniteError: the objective is not finite; the parameters are those before the first such step.
+            NonFiniteError: the objective or its gradient is not finite; the parameters are those before that step.
         """
-        before = self.optimization.snapshot()
         began = time.perf_counter()
         done = self.steps_done
         following = partial(self.rows.prepare, done + steps, steps)
@@ -271,33 +270,12 @@ class SVIRun:
         took = time.perf_counter() - began
         self.seconds += took
         self.pace.append(took / steps)
-        finite = np.isfinite(losses)
-        if not finite.all() or not self._finite_params():
-            self._rewind(before, steps if finite.all() else int(np.argmin(finite)))
-            raise nonfinite_error(self, self.steps_done)
-        self.steps_done += steps
-        self.objective.append(-losses)
-        return -losses
-
-    def _finite_params(self) -> bool:
-        """Whether all parameters are finite; the loss before a step says nothing about the gradient that was taken."""
-        params = self.optimization.params()
-        return all(np.isfinite(self.model.backend.to_numpy(v)).all() for v in params.values())
-
-    def _rewind(self, before: Any, bad: int) -> None:
-        """Back to the last good state: the step before the first loss that is not finite."""
-        good, losses = bad, np.zeros(0)
-        while True:
-            self.optimization.rewind(before)
-            if good:
-                losses = self.optimization.run(good, self.rows(self.steps_done, good))
-            # The loss may have been finite while its gradient was not: then one step further back.
-            if good == 0 or self._finite_params():
-                break
-            good -= 1
-        if good:
+        self.steps_done += len(losses)
+        if len(losses):
             self.objective.append(-losses)
-        self.steps_done += good
+        if len(losses) < steps:
+            raise nonfinite_error(self, self.steps_done)
+        return -losses
 
     def finish(self) -> Posterior:
         """Run all steps, and draw from the fitted guide."""
