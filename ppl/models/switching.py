@@ -55,7 +55,8 @@ def switching_autoregression(first, length: int):
     stay = ppl.sample("stay", dist.Beta(8.0, 2.0).expand([2]), dims=("regime_of",))
     weight = ppl.sample("weight", dist.Normal(0.0, 0.5).expand([lags]), dims=("lag",))
     noise = ppl.sample("noise", dist.HalfNormal(1.0))
-    moves = ops.stack([ops.stack([stay[0], 1.0 - stay[0]]), ops.stack([1.0 - stay[1], stay[1]])])
+    stay_0, stay_1 = stay
+    moves = ops.stack([ops.stack([stay_0, 1.0 - stay_0]), ops.stack([1.0 - stay_1, stay_1])])
     onward = ops.where(follows, latest @ moves @ latest.T, 0.0)
     levels = ops.where(histories == 1, high, low)
 
@@ -85,7 +86,8 @@ def switching_level(length: int, centre: float = 0.0, scale: float = 1.0):
     drift = ppl.sample("drift", dist.LogNormal([-3.0, 0.5], 0.5), dims=("regime_of",))
     stay = ppl.sample("stay", dist.Beta([20.0, 2.0], [1.0, 2.0]), dims=("regime_of",))
     noise = ppl.sample("noise", dist.HalfNormal(scale))
-    moves = ops.stack([ops.stack([stay[0], 1.0 - stay[0]]), ops.stack([1.0 - stay[1], stay[1]])])
+    stay_0, stay_1 = stay
+    moves = ops.stack([ops.stack([stay_0, 1.0 - stay_0]), ops.stack([1.0 - stay_1, stay_1])])
 
     def step(previous, t):
         regime, level = previous

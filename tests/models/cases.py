@@ -320,12 +320,12 @@ def flow_density() -> ppl.Program:
 
 
 def stochastic_volatility() -> ppl.Program:
-    returns = models.RETURNS[:150]
+    returns = models.RETURNS[:60]
     return models.stochastic_volatility(len(returns)).observe(y=returns)
 
 
 def noncentred_volatility() -> ppl.Program:
-    returns = models.RETURNS[:150]
+    returns = models.RETURNS[:60]
     return models.noncentred_volatility(len(returns)).observe(y=returns)
 
 
@@ -348,7 +348,7 @@ def rows_of_digits() -> Array:
 
 
 def deep_markov() -> ppl.Program:
-    images = rows_of_digits()[:50]
+    images = rows_of_digits()[:20]
     return models.deep_markov(images, latent=4, hidden=16).observe(x=images)
 
 
@@ -408,7 +408,7 @@ CASES: dict[str, Callable[[], ppl.Program]] = {
 # Guides of the zoo: name -> (the case it belongs to, a function that builds it).
 GUIDES: dict[str, tuple[str, Callable[[], ppl.Program]]] = {
     "backward_guide": ("local_level", lambda: models.backward_guide(*FLOW)),
-    "backward_reader": ("deep_markov", lambda: models.backward_reader(rows_of_digits()[:50], latent=4, hidden=16)),
+    "backward_reader": ("deep_markov", lambda: models.backward_reader(rows_of_digits()[:20], latent=4, hidden=16)),
     "vae_encoder": ("vae", lambda: models.vae_encoder(digits()[:200], latent=4, hidden=32)),
     "flow_encoder": ("vae", lambda: models.flow_encoder(digits()[:200], latent=4, hidden=32)),
     "cvae_encoder": (
