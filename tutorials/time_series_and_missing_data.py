@@ -22,7 +22,8 @@ from ppl.inference import NUTS, SVI, Adam, AutoDelta, AutoMultivariateNormal, Sc
 from ppl.models import EARTHQUAKES, NILE
 
 QUICK = os.environ.get("CREDO_QUICK") == "1"  # a run of a few seconds that tests everything and finds out nothing
-SAMPLER = NUTS(chains=2, draws=50 if QUICK else 500, warmup=50 if QUICK else 500, progress=False)
+SAMPLER = NUTS(chains=2, draws=10 if QUICK else 500, warmup=10 if QUICK else 500, progress=False)
+STEPS = 30 if QUICK else 3000
 
 years = np.arange(1871, 1971)
 flow = NILE / 100.0  # in 10^10 m^3
@@ -55,7 +56,7 @@ program = local_level(len(flow)).observe(y=flow)
 print(program)
 
 # %% [markdown]
-# Read the print from the bottom. `next` says what a step hands on, `carry(start)` what the first one is handed, and what
+# Read the print from the bottom. `next` says what a step hands on, `carry(start)` what the first one is handed. What
 # stands inside the loop has an axis `year`. Nothing was unrolled: the program of a million years has as many lines.
 #
 # What is carried here is a sampled site. So the density of all years can be computed at once, each level beside the one
@@ -75,21 +76,6 @@ print(program.to_source("pyro"))
 print(ppl.agreement(program))
 
 # %% [markdown]
-# ### What it says about the Nile
-#
-# The posterior has a level for each year. `with_coords` gives the years their names.
-
-# %%
-fit = ppl.infer(program, SAMPLER).with_coords(year=years)
-print(fit)
-before = fit["level"].sel(year=slice(1880, 1895)).mean("year")
-after = fit["level"].sel(year=slice(1905, 1920)).mean("year")
-fall = before - after
-print(f"\nthe level fell by {float(fall.mean()):.2f}, with 90 % probability between", end=" ")
-print(" and ".join(f"{float(fall.quantile(q)):.2f}" for q in (0.05, 0.95)))
-
-
-# %% [markdown]
 # ## Data that is not there
 #
 # Missing is a property of the data, not of the model: NaN, or a masked array. Let us hide two stretches of twenty years
@@ -98,23 +84,31 @@ print(" and ".join(f"{float(fall.quantile(q)):.2f}" for q in (0.05, 0.95)))
 
 # %%
 gaps = flow.copy()
-hidden = np.r_[20:40, 60:80]
+hidden = np.r_[10:30, 60:80]
 gaps[hidden] = np.nan
 partial = local_level(len(flow)).observe(y=gaps)
 print(partial)
 
+# %% [markdown]
+# The posterior has a level for each year all the same. `with_coords` gives the years their names.
+
 # %%
-without = ppl.infer(partial, SAMPLER).with_coords(year=years)
-inside = years[hidden]
-for name, candidate in {"all data": fit, "with gaps": without}.items():
-    print(f"{name:<9} level in the gaps: ± {float(candidate['level'].sel(year=inside).std(('chain', 'draw')).mean()):.2f}")
+fit = ppl.infer(partial, SAMPLER).with_coords(year=years)
+print(fit)
+spread = fit["level"].std(("chain", "draw"))
+inside, outside = years[hidden], np.delete(years, hidden)
+print(f"\nlevels are known up to ± {float(spread.sel(year=outside).mean()):.2f}, in the gaps", end=" ")
+print(f"up to ± {float(spread.sel(year=inside).mean()):.2f}")
+fall = fit["level"].sel(year=slice(1871, 1880)).mean("year") - fit["level"].sel(year=slice(1905, 1914)).mean("year")
+print(f"the level fell by {float(fall.mean()):.2f}, with 90 % probability between", end=" ")
+print(" and ".join(f"{float(fall.quantile(q)):.2f}" for q in (0.05, 0.95)))
 
 # %% [markdown]
 # `predict` draws all measurements anew, also those that were missing. We know what they were, so the intervals can be
 # checked.
 
 # %%
-drawn = without.predict()["y"].sel(year=inside)
+drawn = fit.predict()["y"].sel(year=inside)
 low, high = drawn.quantile([0.05, 0.95], ("chain", "draw")).values
 share = np.mean((low <= flow[hidden]) & (flow[hidden] <= high))
 print(f"{share:.0%} of {len(hidden)} hidden measurements lie inside their 90 % intervals")
@@ -147,7 +141,8 @@ chain = autoregression(flow[0], len(short)).observe(y=short)
 print(chain)
 
 # %%
-imputed = ppl.infer(chain, SAMPLER)
+method = SVI(guide=AutoMultivariateNormal(), optimizer=Adam(0.02), steps=STEPS, draws=500, progress=False)
+imputed = ppl.infer(chain, method)
 for i, year in enumerate(lost):
     values = imputed["y.missing"][..., i]
     print(f"{years[1 + year]}: {float(values.mean()):.2f} ± {float(values.std()):.2f}, measured {flow[1 + year]:.2f}")
@@ -168,7 +163,8 @@ for k in (0, 9, 19):
 # %%
 figure, axes = plt.subplots(figsize=(8, 3))
 level = fit["level"].quantile([0.05, 0.5, 0.95], ("chain", "draw")).values
-axes.plot(years, flow, ".", color="black", markersize=4)
+axes.plot(years, gaps, ".", color="black", markersize=4)
+axes.plot(inside, flow[hidden], "x", color="grey", markersize=4)
 axes.plot(years, level[1])
 axes.fill_between(years, level[0], level[2], alpha=0.3)
 axes.fill_between(years[-1] + 1 + np.arange(20), low, high, alpha=0.3, color="tab:orange")
@@ -186,8 +182,9 @@ figure.set_layout_engine("tight")
 # %%
 @ppl.model
 def earthquakes(length: int, states: int = 3):
-    spaced = dist.Transformed(dist.Normal(3.0, 0.5).expand([states]), dist.Ordered())
-    rate = ops.exp(ppl.sample("log_rate", spaced, dims=("state_of",)))
+    rising = dist.Transformed(dist.Normal(0.0, 1.0).expand([states]), dist.Ordered())
+    log_rate = ppl.sample("log_rate", rising, dims=("state_of",))
+    rate = ppl.deterministic("rate", 20.0 * ops.exp(log_rate), dims=("state_of",))
     with ppl.plate("from", size=states):
         moves = ppl.sample("moves", dist.Dirichlet(ops.ones(states)), dims=("to",))
 
@@ -196,12 +193,11 @@ def earthquakes(length: int, states: int = 3):
         ppl.sample("count", dist.Poisson(rate[state]))
         return state
 
-    start = ppl.sample("start", dist.Categorical(probs=ops.full((states,), 1.0 / states)))
+    start = ppl.sample("start", dist.Categorical(probs=ops.ones(states) / states))
     ppl.scan("year", step, start, length=length)
 
 
 shaking = earthquakes(len(EARTHQUAKES)).observe(count=EARTHQUAKES)
-method = SVI(guide=AutoMultivariateNormal(), optimizer=Adam(0.02), steps=50 if QUICK else 3000, progress=False)
 states = ppl.infer(shaking, method).with_coords(year=np.arange(1900, 2007))
 print(states)
 
@@ -241,13 +237,13 @@ print(earthquakes(len(counts)).observe(count=counts))
 # All of this is one declaration. On Pyro it is the same sum over paths, here at its most probable parameters.
 
 # %%
-steps = 30 if QUICK else 300
-peak = SVI(guide=AutoDelta(), optimizer=Adam(0.05, schedule=Schedule(steps=steps)), steps=steps, progress=False)
+steps = STEPS // 10
+optimizer = Adam(0.05, schedule=Schedule(steps=steps))
+peak = SVI(guide=AutoDelta(), optimizer=optimizer, steps=steps, draws=1, progress=False)
 for backend in ("numpyro", "pyro"):
     best = ppl.infer(shaking, peak, backend=backend)
-    rates = np.exp(best["log_rate"].values[0, 0])
-    print(f"{backend:<8} rates", *(f"{r:.1f}" for r in rates))
-    print(f"{'':<8} first state, drawn:", *best["state"].values[0, :3, 0])
+    print(f"{backend:<8} rates", *(f"{r:.1f}" for r in best["rate"].values[0, 0]))
+    print(f"{'':<8} years in each state of one path:", *np.bincount(best["state"].values[0, 0], minlength=3))
 
 # %% [markdown]
 # ## What to remember
