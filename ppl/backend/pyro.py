@@ -65,8 +65,10 @@ class PyroBackend:
         array = np.asarray(item)
         if not array.ndim:
             return torch.as_tensor(array.item(), dtype=dtype)
-        # Emitted functions write to no argument, so data may stay where it is; torch takes no read-only memory though.
-        return torch.as_tensor(array if array.flags.writeable else array.copy(), dtype=dtype)
+        # Emitted functions write to no argument, so data may stay where it is; but torch takes no read-only memory, and
+        # none that runs backwards.
+        borrowed = array.flags.writeable and min(array.strides) >= 0
+        return torch.as_tensor(array if borrowed else array.copy(), dtype=dtype)
 
     def to_numpy(self, array: Any) -> np.ndarray:
         """A numpy array."""

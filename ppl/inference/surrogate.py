@@ -23,6 +23,7 @@ from .chunking import chunked_loss
 from .gradient.contract import Strategy, zero
 from .gradient.resolve import Resolution, resolve
 from .gradient.surrogate import Assembly, Extra
+from .gradient.unseen import refuse_unseen
 from .gradient.verdict import Report, verdicts
 from .gradient.worlds import Contexts, Setting, World
 from .marginal import Marginalized, marginal_of
@@ -171,6 +172,7 @@ def plan_surrogate(
     Raises:
         StrategyError: the objective cannot be estimated without bias in this way.
     """
+    refuse_unseen(model, guide)
     groups = as_groups(objective)
     axes = particles_of(groups)
     chunks = chunks_of(groups, axes)
