@@ -20,9 +20,9 @@ from typing import Any
 
 from ppl.errors import ModelError, StrategyError, UnknownNameError, nearest
 from ppl.program.ops import element, leave
-from ppl.program.program import Program, expressions
+from ppl.program.program import Program
 from ppl.program.statements import Deterministic, Network, Param, PlateStatement, Sample, Statement
-from ppl.program.values import Plate, Value, walk
+from ppl.program.values import Plate, Value
 from ppl.transforms.density import Resolver
 
 from .objective.expression import Expression, LogDensity, LogWeight, Marginal
@@ -259,36 +259,3 @@ def _check_proposal(guide: Program, proposal: Program, auxiliary: tuple[str, ...
                 remedy="Give the two different names.",
             )
     return own
-
-
-def check_auxiliary(guide: Program) -> None:
-    """Auxiliary sites that nobody averages out: only those that the other sites are functions of are harmless.
-
-    Raises:
-        StrategyError: a site is random given an auxiliary one.
-    """
-    for name, site in guide.sites.items():
-        if not site.auxiliary:
-            continue
-        for other in guide.sites.values():
-            if other.name != name and other.dist.family != "Delta" and name in _read(guide, other):
-                raise StrategyError(
-                    f"auxiliary site {name!r} is not averaged out: {other.name!r} is random given it, so that the "
-                    "density of the guide's draws is not known.",
-                    site=name,
-                    model=guide.name,
-                    declared_at=site.location,
-                    expected="an objective with marginal(guide, ...)",
-                    got=f"{other.dist!r} of {other.name!r}",
-                    remedy="Use HVI(), IWHVI(particles=20) or DIWHVI(...).",
-                )
-
-
-def _read(guide: Program, statement: Statement) -> set[str]:
-    """The sites that a statement reads, through deterministic values too."""
-    found: set[str] = set()
-    for node in walk(list(expressions(statement))):
-        if node.op == "site":
-            inner = guide.by_name[node.attr("name")]
-            found |= _read(guide, inner) if isinstance(inner, Deterministic) else {inner.name}
-    return found

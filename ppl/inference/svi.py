@@ -17,7 +17,7 @@ from ppl.backend.protocol import Optimization
 from ppl.errors import FormatError, ModelError, PPLError, ShapeError, UnknownNameError, nearest
 from ppl.posterior.methods import register
 from ppl.posterior.posterior import Posterior
-from ppl.program.check import check_guide, not_a_guide
+from ppl.program.check import check_auxiliary, check_guide, not_a_guide
 from ppl.program.program import Program
 from ppl.transforms.exact import exact_sites
 
@@ -27,7 +27,7 @@ from .draws import guide_posterior
 from .gradient.contract import Strategy
 from .gradient.verdict import Report
 from .guide import AutoGuide, AutoNormal
-from .marginal import Marginalized, check_auxiliary, marginal_of, marginalized
+from .marginal import Marginalized, marginal_of, marginalized
 from .minibatch import Rows, batch_sizes
 from .objective import ELBO
 from .objective.checking import as_groups

@@ -12,7 +12,7 @@ import ppl
 from ppl import dist, ops
 from ppl.backend.compiled import get_backend
 from ppl.errors import ModelError, PPLError, StrategyError, UnknownNameError
-from ppl.inference import DIWHVI, ELBO, HVI, IWHVI, SVI, Adam, AutoNormal, Reinforce, Reparam
+from ppl.inference import DIWHVI, ELBO, HVI, IWHVI, SVI, Adam, AutoNormal, ImportanceSampling, Reinforce, Reparam
 from ppl.inference import objective as obj
 from ppl.inference.objective import guide, model
 from ppl.inference.svi import SVIRun
@@ -272,6 +272,16 @@ def keeping(keep: Any) -> Any:
 
 REFUSED: dict[str, tuple[Any, type[PPLError], str]] = {
     "nobody averages": (lambda: checked(ELBO()), StrategyError, "auxiliary site 'u' is not averaged out"),
+    "nobody averages in importance sampling": (
+        lambda: ppl.infer(PROGRAM, ImportanceSampling(10, guide=mixed())),
+        StrategyError,
+        "auxiliary site 'u' is not averaged out",
+    ),
+    "nobody averages in an estimate of the evidence": (
+        lambda: ppl.log_evidence_bound(PROGRAM, mixed(), particles=10),
+        StrategyError,
+        "auxiliary site 'u' is not averaged out",
+    ),
     "nothing to average": (lambda: checked(HVI(), no_auxiliary()), ModelError, "nothing to average out"),
     "an automatic guide": (lambda: checked(HVI(), AutoNormal()), StrategyError, "AutoNormal|discrete"),
     "an unknown site": (lambda: checked(keeping(["bb"])), UnknownNameError, "keeps 'bb'"),
@@ -365,3 +375,77 @@ def spot():
     wide = dist.support.positive
     ppl.sample("x", dist.Normal(ppl.param("m1", 1.0), ppl.param("s1", 1.0, support=wide)))
     ppl.sample("y", dist.Normal(ppl.param("m2", 1.0), ppl.param("s2", 1.0, support=wide)))
+
+
+CONE = cone().observe(z=5.0)
+
+
+def averaged(size: int, particles: int, samples: int = 1) -> Any:
+    """The bound of so many particles with so many auxiliary draws each, averaged over independent samples."""
+    own = obj.marginal(guide, particles=size) if size else guide
+    bound = obj.logmeanexp(obj.log_weight(model, own), over=obj.particles("k", particles))
+    return obj.mean(bound, over=obj.particles("m", samples))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_bound_of_the_cone_at_given_draws(backend: str) -> None:
+    run = SVI(averaged(4, 3, 2), guide=ring(), progress=False).start(CONE, get_backend(backend), 0, "float64")
+    generator = np.random.default_rng(8)
+    draw = {"normal": generator.normal, "uniform": lambda size: generator.uniform(0.05, 0.95, size)}
+    noise = {n.name: draw[n.kind](size=n.shape) for n in run.surrogate.noise}
+    loss, _ = evaluator(run)(noise, {})
+
+    def normal(x: Any, loc: Any, scale: Any) -> Any:
+        return -0.5 * ((x - loc) / scale) ** 2 - np.log(scale) - 0.5 * np.log(2 * np.pi)
+
+    def centre(u: Any) -> tuple[Any, Any]:
+        return np.sqrt(5.0) * np.cos(2 * np.pi * u), np.sqrt(5.0) * np.sin(2 * np.pi * u)
+
+    # Axes: particles k and samples m in the order of the noise, then auxiliary draws.
+    u, rest = noise["u"], noise["u (fresh)"]
+    x, y = centre(u)[0] + noise["x"], centre(u)[1] + noise["y"]
+    every = np.concatenate([u[..., None], rest], -1)
+    density = normal(x[..., None], centre(every)[0], 1.0) + normal(y[..., None], centre(every)[1], 1.0)
+    log_q = np.log(np.mean(np.exp(density), -1))
+    r = x**2 + y**2
+    weight = normal(x, 0.0, 10.0) + normal(y, 0.0, 10.0) + normal(5.0, r, 0.1 + r / 100.0) - log_q
+    over = weight.shape.index(3)
+    top = weight.max(over)
+    bound = top + np.log(np.mean(np.exp(weight - np.expand_dims(top, over)), over))
+    assert -loss == pytest.approx(bound.mean(), rel=1e-9)
+
+
+# Auxiliary draws (0: the guide of two normals), particles, and the converged bound with its margin, in nats.
+LADDER = {
+    "ELBO": (0, 1, -8.08, 0.01),
+    "IWELBO(5)": (0, 5, -7.54, 0.03),
+    "HVI": (1, 1, -9.75, 0.01),
+    "IWHVI(5)": (5, 1, -8.18, 0.01),
+    "DIWHVI(5, 5)": (5, 5, -7.31, 0.01),
+    "IWHVI(20)": (20, 1, -6.95, 0.02),
+    "IWHVI(100)": (100, 1, -5.89, 0.02),
+}
+
+
+def converged(name: str, backend: str) -> tuple[float, float]:
+    """The mean bound over the last steps of a fit that starts from scratch, and its Monte Carlo error."""
+    size, particles, _, _ = LADDER[name]
+    method = SVI(
+        averaged(size, particles, 256), guide=ring() if size else spot(), optimizer=Adam(1e-2), steps=10_000, draws=10
+    )
+    objective = np.asarray(ppl.infer(CONE, method, backend=backend).diagnostics["objective"])[-3000:]
+    return float(objective.mean()), float(objective.std() / np.sqrt(len(objective)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LADDER)
+def test_the_cone_converges_to_its_table(name: str) -> None:
+    bound, error = converged(name, "numpyro")
+    _, _, expected, margin = LADDER[name]
+    assert abs(bound - expected) <= margin + 0.005 + sigmas() * error
+
+
+@pytest.mark.slow
+def test_the_cone_converges_on_torch_too() -> None:
+    bound, error = converged("IWHVI(5)", "pyro")
+    assert abs(bound - LADDER["IWHVI(5)"][2]) <= 0.015 + sigmas() * error
