@@ -24,8 +24,11 @@ from .natural import IVON as IVON
 from .natural import NaturalGradient as NaturalGradient
 from .objective import CIWAE as CIWAE
 from .objective import CUBO as CUBO
+from .objective import DIWHVI as DIWHVI
 from .objective import ELBO as ELBO
+from .objective import HVI as HVI
 from .objective import IWELBO as IWELBO
+from .objective import IWHVI as IWHVI
 from .objective import MIWAE as MIWAE
 from .objective import PIWAE as PIWAE
 from .objective import VIS as VIS
@@ -53,10 +56,13 @@ __all__ = [
     "ARM",
     "CIWAE",
     "CUBO",
+    "DIWHVI",
     "ELBO",
     "EMA",
+    "HVI",
     "IVON",
     "IWELBO",
+    "IWHVI",
     "MIWAE",
     "MVD",
     "NUTS",
