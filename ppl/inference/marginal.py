@@ -25,7 +25,7 @@ from ppl.program.statements import Deterministic, Network, Param, PlateStatement
 from ppl.program.values import Plate, Value
 from ppl.transforms.density import Resolver
 
-from .objective.expression import Expression, LogDensity, LogWeight, Marginal
+from .objective.expression import KL, Entropy, Expect, Expression, LogDensity, LogWeight, Marginal
 
 INNER = "auxiliary draws"
 
@@ -39,19 +39,28 @@ def marginal_of(groups: Mapping[str, Expression]) -> Marginal | None:
     """The way in which an objective averages auxiliary sites out; None if it does not.
 
     Raises:
-        StrategyError: there are two ways.
+        StrategyError: there are two ways, or a term that does not.
     """
     found: dict[Marginal, None] = {}
+    others: list[Expression] = []
     for expression in groups.values():
         for node in expression.walk():
             role = node.guide if isinstance(node, LogWeight) else node.program if isinstance(node, LogDensity) else None
             if isinstance(role, Marginal):
                 found[role] = None
+            elif isinstance(node, (KL, Entropy, Expect)) or (role is not None and role.name == "guide"):
+                others.append(node)
     if len(found) > 1:
         raise StrategyError(
             "an objective averages auxiliary sites out in two ways.",
             expected="the same marginal(...) everywhere",
             got=" and ".join(map(repr, found)),
+        )
+    if found and others:
+        raise StrategyError(
+            "an objective averages auxiliary sites out in one term, and reads the density of all sites in another.",
+            expected=f"{next(iter(found))!r} in place of the guide everywhere",
+            got=repr(others[0]),
         )
     return next(iter(found), None)
 

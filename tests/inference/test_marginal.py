@@ -319,6 +319,11 @@ REFUSED: dict[str, tuple[Any, type[PPLError], str]] = {
         ModelError,
         "guide and proposal both declare 'a'",
     ),
+    "one term alone": (
+        lambda: checked(keeping(["b"]) + obj.mean(obj.entropy(guide), over=obj.particles("k", 1))),
+        StrategyError,
+        "reads the density of all sites in another",
+    ),
     "two ways": (
         lambda: checked({"model": HVI().expression(), "guide": IWHVI(3).expression()}),
         StrategyError,

@@ -198,6 +198,13 @@ class Meaning:
         world = self.worlds.at(context, kind)
         parts = world.marginal
         assert parts is not None
+        rest = [
+            Term(f"log q({name})", value, self.guide.by_name[name].plates)
+            for name, value in world.log_q.items()
+            if name not in parts.real and name not in parts.auxiliary and name not in parts.ignored
+        ]
+        if not parts.real:
+            return rest
         plates = {n: self.guide.by_name[n].plates for n in parts.real}
         kept = tuple(p for p in next(iter(plates.values())) if all(p in stack for stack in plates.values()))
         for name, stack in plates.items():
@@ -225,11 +232,6 @@ class Meaning:
             summed = apply("logsumexp", leave(others, (parts.inner,)), axis=(-1,))
             real = apply("subtract", apply("logaddexp", real, summed), math.log(parts.count))
         label = f"log q({', '.join(n for n in parts.real if n not in parts.auxiliary)})"
-        rest = [
-            Term(f"log q({name})", value, self.guide.by_name[name].plates)
-            for name, value in world.log_q.items()
-            if name not in parts.real and name not in parts.auxiliary and name not in parts.ignored
-        ]
         return [Term(label, real, kept), *rest]
 
     def _names(self, sites: Sites, without: tuple[str, ...], program: Program) -> set[str] | None:
