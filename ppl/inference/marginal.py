@@ -150,7 +150,9 @@ def marginalized(model: Program, guide: Program, marginal: Marginal) -> Marginal
             site = Sample(fresh(name), (*statement.plates, inner), statement.location, dist, auxiliary=True)
             added.append(site)
             resolver.values[name] = site.value
-    plates = (*guide.plates, PlateStatement(inner, added[0].plates[:-1], (), None))
+    # Densities of all sites meet the fresh draws, so that their plate lies inside all others.
+    stacks = dict.fromkeys(s.plates for s in (*guide.statements, *model.statements))
+    plates = (*guide.plates, *(PlateStatement(inner, stack, (), None) for stack in stacks))
     program = Program(guide.name, guide.inputs, guide.settings, plates, (*bare.statements, *added), guide.data)
     return Marginalized(program, bare, marginal, auxiliary)
 
@@ -225,20 +227,6 @@ def _check_proposal(guide: Program, proposal: Program, auxiliary: tuple[str, ...
             expected=f"sites {list(auxiliary)}",
             got=f"sites {list(proposal.sites)}",
         )
-    for name in auxiliary:
-        mine, theirs = proposal.sites[name], guide.sites[name]
-        if mine.dist.support != theirs.dist.support or (
-            mine.dist.event_shape,
-            mine.plates,
-        ) != (theirs.dist.event_shape, theirs.plates):
-            raise ModelError(
-                "the proposal's draws do not fit those of the guide.",
-                site=name,
-                **facts,
-                declared_at=mine.location,
-                expected=f"{theirs.dist!r} in plates {[p.name for p in theirs.plates]}",
-                got=f"{mine.dist!r} in plates {[p.name for p in mine.plates]}",
-            )
     for item in proposal.inputs:
         site = guide.sites.get(item.name)
         known = {i.name for i in guide.inputs}
@@ -258,7 +246,21 @@ def _check_proposal(guide: Program, proposal: Program, auxiliary: tuple[str, ...
                     expected=f"ppl.spec({shape})",
                     got=f"shape {item.shape}",
                 )
-    own = [s for s in proposal.statements if isinstance(s, (Param, Network))]
+    for name in auxiliary:
+        mine, theirs = proposal.sites[name], guide.sites[name]
+        if mine.dist.support != theirs.dist.support or (
+            mine.dist.event_shape,
+            mine.plates,
+        ) != (theirs.dist.event_shape, theirs.plates):
+            raise ModelError(
+                "the proposal's draws do not fit those of the guide.",
+                site=name,
+                **facts,
+                declared_at=mine.location,
+                expected=f"{theirs.dist!r} in plates {[p.name for p in theirs.plates]}",
+                got=f"{mine.dist!r} in plates {[p.name for p in mine.plates]}",
+            )
+    own: list[Statement] = [s for s in proposal.statements if isinstance(s, (Param, Network))]
     for statement in own:
         if statement.name in guide.by_name:
             raise ModelError(

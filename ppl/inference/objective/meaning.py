@@ -205,7 +205,8 @@ class Meaning:
         ]
         if not parts.real:
             return rest
-        plates = {n: self.guide.by_name[n].plates for n in parts.real}
+        # A site whose density cancels still says which elements share a draw of it.
+        plates = {n: self.guide.by_name[n].plates for n in dict.fromkeys((*parts.real, *parts.auxiliary))}
         kept = tuple(p for p in next(iter(plates.values())) if all(p in stack for stack in plates.values()))
         for name, stack in plates.items():
             inside = [p for p in stack if p not in kept and p.name in self.worlds.batch]
