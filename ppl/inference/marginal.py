@@ -25,7 +25,7 @@ from ppl.program.statements import Deterministic, Network, Param, PlateStatement
 from ppl.program.values import Plate, Value
 from ppl.transforms.density import Resolver
 
-from .objective.expression import Expression, LogDensity, LogWeight, Marginal
+from .objective.expression import KL, Entropy, Expect, Expression, LogDensity, LogWeight, Marginal
 
 INNER = "auxiliary draws"
 
@@ -39,19 +39,28 @@ def marginal_of(groups: Mapping[str, Expression]) -> Marginal | None:
     """The way in which an objective averages auxiliary sites out; None if it does not.
 
     Raises:
-        StrategyError: there are two ways.
+        StrategyError: there are two ways, or a term that does not.
     """
     found: dict[Marginal, None] = {}
+    others: list[Expression] = []
     for expression in groups.values():
         for node in expression.walk():
             role = node.guide if isinstance(node, LogWeight) else node.program if isinstance(node, LogDensity) else None
             if isinstance(role, Marginal):
                 found[role] = None
+            elif isinstance(node, (KL, Entropy, Expect)) or (role is not None and role.name == "guide"):
+                others.append(node)
     if len(found) > 1:
         raise StrategyError(
             "an objective averages auxiliary sites out in two ways.",
             expected="the same marginal(...) everywhere",
             got=" and ".join(map(repr, found)),
+        )
+    if found and others:
+        raise StrategyError(
+            "an objective averages auxiliary sites out in one term, and reads the density of all sites in another.",
+            expected=f"{next(iter(found))!r} in place of the guide everywhere",
+            got=repr(others[0]),
         )
     return next(iter(found), None)
 
@@ -141,7 +150,9 @@ def marginalized(model: Program, guide: Program, marginal: Marginal) -> Marginal
             site = Sample(fresh(name), (*statement.plates, inner), statement.location, dist, auxiliary=True)
             added.append(site)
             resolver.values[name] = site.value
-    plates = (*guide.plates, PlateStatement(inner, added[0].plates[:-1], (), None))
+    # Densities of all sites meet the fresh draws, so that their plate lies inside all others.
+    stacks = dict.fromkeys(s.plates for s in (*guide.statements, *model.statements))
+    plates = (*guide.plates, *(PlateStatement(inner, stack, (), None) for stack in stacks))
     program = Program(guide.name, guide.inputs, guide.settings, plates, (*bare.statements, *added), guide.data)
     return Marginalized(program, bare, marginal, auxiliary)
 
@@ -216,20 +227,6 @@ def _check_proposal(guide: Program, proposal: Program, auxiliary: tuple[str, ...
             expected=f"sites {list(auxiliary)}",
             got=f"sites {list(proposal.sites)}",
         )
-    for name in auxiliary:
-        mine, theirs = proposal.sites[name], guide.sites[name]
-        if mine.dist.support != theirs.dist.support or (
-            mine.dist.event_shape,
-            mine.plates,
-        ) != (theirs.dist.event_shape, theirs.plates):
-            raise ModelError(
-                "the proposal's draws do not fit those of the guide.",
-                site=name,
-                **facts,
-                declared_at=mine.location,
-                expected=f"{theirs.dist!r} in plates {[p.name for p in theirs.plates]}",
-                got=f"{mine.dist!r} in plates {[p.name for p in mine.plates]}",
-            )
     for item in proposal.inputs:
         site = guide.sites.get(item.name)
         known = {i.name for i in guide.inputs}
@@ -249,7 +246,21 @@ def _check_proposal(guide: Program, proposal: Program, auxiliary: tuple[str, ...
                     expected=f"ppl.spec({shape})",
                     got=f"shape {item.shape}",
                 )
-    own = [s for s in proposal.statements if isinstance(s, (Param, Network))]
+    for name in auxiliary:
+        mine, theirs = proposal.sites[name], guide.sites[name]
+        if mine.dist.support != theirs.dist.support or (
+            mine.dist.event_shape,
+            mine.plates,
+        ) != (theirs.dist.event_shape, theirs.plates):
+            raise ModelError(
+                "the proposal's draws do not fit those of the guide.",
+                site=name,
+                **facts,
+                declared_at=mine.location,
+                expected=f"{theirs.dist!r} in plates {[p.name for p in theirs.plates]}",
+                got=f"{mine.dist!r} in plates {[p.name for p in mine.plates]}",
+            )
+    own: list[Statement] = [s for s in proposal.statements if isinstance(s, (Param, Network))]
     for statement in own:
         if statement.name in guide.by_name:
             raise ModelError(

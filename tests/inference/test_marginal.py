@@ -278,7 +278,7 @@ REFUSED: dict[str, tuple[Any, type[PPLError], str]] = {
         "auxiliary site 'u' is not averaged out",
     ),
     "nobody averages in an estimate of the evidence": (
-        lambda: ppl.log_evidence_bound(PROGRAM, mixed(), particles=10),
+        lambda: ppl.log_evidence_bound(PROGRAM, mixed(), particles=10, params={n: START[n] for n in "asc"}),
         StrategyError,
         "auxiliary site 'u' is not averaged out",
     ),
@@ -319,6 +319,11 @@ REFUSED: dict[str, tuple[Any, type[PPLError], str]] = {
         ModelError,
         "guide and proposal both declare 'a'",
     ),
+    "one term alone": (
+        lambda: checked(keeping(["b"]) + obj.mean(obj.entropy(guide), over=obj.particles("k", 1))),
+        StrategyError,
+        "reads the density of all sites in another",
+    ),
     "two ways": (
         lambda: checked({"model": HVI().expression(), "guide": IWHVI(3).expression()}),
         StrategyError,
@@ -348,6 +353,25 @@ def test_rows_that_share_auxiliary_sites_are_not_cut() -> None:
 
     with pytest.raises(StrategyError, match="plate 'rows' is subsampled, but its elements share auxiliary sites"):
         SVI(IWHVI(3), guide=shared(ROWS), batch_size=2).check(NORMALS)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_draw_that_rows_share_is_averaged_over_all_of_them_together(backend: str) -> None:
+    @ppl.model
+    def shared(rows):
+        u = ppl.sample("u", dist.Normal(ppl.param("m", 0.2), 1.0), auxiliary=True)
+        with ppl.plate("rows", rows):
+            ppl.sample("z", dist.Normal(u, 0.5))
+
+    run = SVI(IWHVI(3), guide=shared(ROWS), progress=False).start(NORMALS, get_backend(backend), 0, "float64")
+    generator = np.random.default_rng(6)
+    noise = {n.name: generator.normal(size=n.shape) for n in run.surrogate.noise}
+    loss, _ = evaluator(run)(noise, {})
+    u = 0.2 + np.concatenate([np.ravel(noise["u"]), np.ravel(noise["u (fresh)"])])
+    z = u[0] + 0.5 * noise["z"]
+    log_q = (-0.5 * ((z - u[:, None]) / 0.5) ** 2 - np.log(0.5) - 0.5 * np.log(2 * np.pi)).sum(-1)
+    log_p = -0.5 * z**2 - 0.5 * np.log(2 * np.pi) - 0.5 * (ROWS - z) ** 2 / 0.25 - 0.5 * np.log(2 * np.pi * 0.25)
+    assert -loss == pytest.approx(log_p.sum() - np.log(np.mean(np.exp(log_q))), rel=1e-9)
 
 
 # --- the cone --------------------------------------------------------------------------------------------------------

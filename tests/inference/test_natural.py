@@ -120,9 +120,9 @@ def test_independent_numbers_reach_the_best_of_their_family(backend: str) -> Non
 
 # --- the source's recipe, on real data --------------------------------------------------------------------------------
 
-DESIGN, LABEL = load_breast_cancer(return_X_y=True)
-DESIGN = ((DESIGN - DESIGN.mean(0)) / DESIGN.std(0))[:200, :5]
-LABEL = LABEL[:200].astype(float)
+MEASURED, LABEL = (np.asarray(a, dtype=float) for a in load_breast_cancer(return_X_y=True))
+DESIGN = ((MEASURED - MEASURED.mean(0)) / MEASURED.std(0))[:200, :5]
+LABEL = LABEL[:200]
 
 
 @ppl.model

@@ -198,7 +198,15 @@ class Meaning:
         world = self.worlds.at(context, kind)
         parts = world.marginal
         assert parts is not None
-        plates = {n: self.guide.by_name[n].plates for n in parts.real}
+        rest = [
+            Term(f"log q({name})", value, self.guide.by_name[name].plates)
+            for name, value in world.log_q.items()
+            if name not in parts.real and name not in parts.auxiliary and name not in parts.ignored
+        ]
+        if not parts.real:
+            return rest
+        # A site whose density cancels still says which elements share a draw of it.
+        plates = {n: self.guide.by_name[n].plates for n in dict.fromkeys((*parts.real, *parts.auxiliary))}
         kept = tuple(p for p in next(iter(plates.values())) if all(p in stack for stack in plates.values()))
         for name, stack in plates.items():
             inside = [p for p in stack if p not in kept and p.name in self.worlds.batch]
@@ -225,11 +233,6 @@ class Meaning:
             summed = apply("logsumexp", leave(others, (parts.inner,)), axis=(-1,))
             real = apply("subtract", apply("logaddexp", real, summed), math.log(parts.count))
         label = f"log q({', '.join(n for n in parts.real if n not in parts.auxiliary)})"
-        rest = [
-            Term(f"log q({name})", value, self.guide.by_name[name].plates)
-            for name, value in world.log_q.items()
-            if name not in parts.real and name not in parts.auxiliary and name not in parts.ignored
-        ]
         return [Term(label, real, kept), *rest]
 
     def _names(self, sites: Sites, without: tuple[str, ...], program: Program) -> set[str] | None:
