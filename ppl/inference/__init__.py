@@ -1,5 +1,8 @@
 """Inference: methods as values, passed to `ppl.infer`."""
 
+from .amortized import NPE as NPE
+from .amortized import Calibration as Calibration
+from .amortized import calibrate as calibrate
 from .gradient import ARM as ARM
 from .gradient import MVD as MVD
 from .gradient import REBAR as REBAR
@@ -12,6 +15,9 @@ from .gradient import Reinforce as Reinforce
 from .gradient import Reparam as Reparam
 from .gradient import Running as Running
 from .gradient import StraightThrough as StraightThrough
+from .gradient_report import GradientReport as GradientReport
+from .gradient_report import gradient_report as gradient_report
+from .guide import AutoAmortized as AutoAmortized
 from .guide import AutoDelta as AutoDelta
 from .guide import AutoFlow as AutoFlow
 from .guide import AutoMultivariateNormal as AutoMultivariateNormal
@@ -50,6 +56,7 @@ __all__ = [
     "IWELBO",
     "MIWAE",
     "MVD",
+    "NPE",
     "NUTS",
     "PIWAE",
     "REBAR",
@@ -59,15 +66,18 @@ __all__ = [
     "Adam",
     "AdamW",
     "Alternate",
+    "AutoAmortized",
     "AutoDelta",
     "AutoFlow",
     "AutoMultivariateNormal",
     "AutoNormal",
     "BetaELBO",
+    "Calibration",
     "CapacityELBO",
     "DisARM",
     "Enumerate",
     "ForwardKL",
+    "GradientReport",
     "GumbelSoftmax",
     "ImportanceSampling",
     "Learned",
@@ -83,5 +93,7 @@ __all__ = [
     "SleepPhi",
     "StraightThrough",
     "WakePhi",
+    "calibrate",
+    "gradient_report",
     "infer",
 ]
