@@ -233,14 +233,17 @@ def chain(
     alpha = (first + own[..., 0, :]).clamp(min=lowest)
     steps, values = own.shape[-2] - 1, own.shape[-1]
     pair = pair[..., 1:, :, :] if moving else pair.unsqueeze(-3)
-    batch = torch.broadcast_shapes(alpha.shape[:-1], own.shape[:-2], pair.shape[:-3])
+    # Axes that only the first step has (the values of a site it starts from) join at the end.
+    batch = torch.broadcast_shapes(own.shape[:-2], pair.shape[:-3])
     kept = torch.zeros((), dtype=own.dtype, device=own.device)
     if steps * values**3 * max(1, math.prod(batch)) > 2 * _LARGEST_TREE:
-        for t in range(steps):
-            onward = (pair[..., t if moving else 0, :, :] + alpha.unsqueeze(-2)).clamp(min=lowest)
-            alpha = (torch.logsumexp(onward, -1) + own[..., t + 1, :]).clamp(min=lowest)
-            top = alpha.detach().amax(-1, keepdim=True)
-            alpha, kept = alpha - top, kept + top[..., 0]
+        later = torch.zeros(values, dtype=own.dtype, device=own.device)
+        for t in reversed(range(steps)):
+            ahead = (later + own[..., t + 1, :]).unsqueeze(-1) + pair[..., t if moving else 0, :, :]
+            later = torch.logsumexp(ahead.clamp(min=lowest), -2).clamp(min=lowest)
+            top = later.detach().amax(-1, keepdim=True)
+            later, kept = later - top, kept + top[..., 0]
+        alpha = alpha + later
     else:
         product = (pair + own[..., 1:, :].unsqueeze(-1)).clamp(min=lowest)
         while product.shape[-3] > 1:
@@ -254,7 +257,8 @@ def chain(
         if product.shape[-3]:
             alpha = torch.logsumexp(product[..., 0, :, :] + alpha.unsqueeze(-2), -1)
     total = torch.logsumexp(alpha, -1) + kept
-    return torch.where(total > lowest / 2.0, total, -torch.inf).expand(batch)
+    total = torch.where(total > lowest / 2.0, total, -torch.inf)
+    return total.expand(torch.broadcast_shapes(total.shape, batch))
 
 
 def _flat(x: Tensor, times: int, sites: int) -> Tensor:

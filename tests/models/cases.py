@@ -300,8 +300,61 @@ def categorical_hmm() -> ppl.Program:
     return models.categorical_hmm(present).observe(symbol=letters)
 
 
+# Length, centre and scale of the Nile's flow.
+FLOW = (len(models.NILE), 900.0, 150.0)
+
+
+def local_level() -> ppl.Program:
+    return models.local_level(*FLOW).observe(y=models.NILE)
+
+
+def marginal_local_level() -> ppl.Program:
+    return models.marginal_local_level(*FLOW).observe(y=models.NILE)
+
+
+def local_trend() -> ppl.Program:
+    return models.local_trend(*FLOW).observe(y=models.NILE)
+
+
+def predator_prey() -> ppl.Program:
+    return models.predator_prey(len(models.PELTS)).observe(pelts=models.PELTS)
+
+
 def flow_density() -> ppl.Program:
     return models.flow_density(nuclei()).observe(x=nuclei())
+
+
+def stochastic_volatility() -> ppl.Program:
+    returns = models.RETURNS[:60]
+    return models.stochastic_volatility(len(returns)).observe(y=returns)
+
+
+def noncentred_volatility() -> ppl.Program:
+    returns = models.RETURNS[:60]
+    return models.noncentred_volatility(len(returns)).observe(y=returns)
+
+
+# What an autoregression starts from: growth in four quarters.
+LAGS = 4
+
+
+def switching_autoregression() -> ppl.Program:
+    first, rest = models.GROWTH[:LAGS], models.GROWTH[LAGS:]
+    return models.switching_autoregression(first, len(rest)).observe(y=rest)
+
+
+def switching_level() -> ppl.Program:
+    return models.switching_level(*FLOW).observe(y=models.NILE)
+
+
+def rows_of_digits() -> Array:
+    """Binary images as sequences of eight rows, shape (1797, 8, 8)."""
+    return digits().reshape(-1, 8, 8)
+
+
+def deep_markov() -> ppl.Program:
+    images = rows_of_digits()[:20]
+    return models.deep_markov(images, latent=4, hidden=16).observe(x=images)
 
 
 CASES: dict[str, Callable[[], ppl.Program]] = {
@@ -346,12 +399,23 @@ CASES: dict[str, Callable[[], ppl.Program]] = {
         gp_vae,
         poisson_hmm,
         categorical_hmm,
+        local_level,
+        marginal_local_level,
+        local_trend,
+        predator_prey,
+        switching_autoregression,
+        switching_level,
+        stochastic_volatility,
+        noncentred_volatility,
+        deep_markov,
     )
 }
 
 
 # Guides of the zoo: name -> (the case it belongs to, a function that builds it).
 GUIDES: dict[str, tuple[str, Callable[[], ppl.Program]]] = {
+    "backward_guide": ("local_level", lambda: models.backward_guide(*FLOW)),
+    "backward_reader": ("deep_markov", lambda: models.backward_reader(rows_of_digits()[:20], latent=4, hidden=16)),
     "vae_encoder": ("vae", lambda: models.vae_encoder(digits()[:200], latent=4, hidden=32)),
     "flow_encoder": ("vae", lambda: models.flow_encoder(digits()[:200], latent=4, hidden=32)),
     "cvae_encoder": (
