@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from .judging import LOOKS, Verdict, decide, ratios
+from .judging import LOOKS, Verdict, decide, differences, ratios
 from .programs import Program, Ran, fingerprint
 
 Framework = Literal["jax", "torch", "process"]
@@ -81,7 +81,7 @@ class Case:
     check_slack: float = 0.0  # relative difference of losses that is put down to chance beyond their errors
     memory: tuple[str, ...] = ()  # candidates whose peak memory is measured, each in a process of its own
     prepare: Callable[[], object] = lambda: None  # loads framework and data, which peak memory is also given without
-    rounds: int = 15  # before the first look; twice and four times as many if that leaves a bound open
+    rounds: int = 15  # before the first look; twice and four times as many where that leaves a bound open
 
 
 @dataclass
@@ -129,8 +129,10 @@ def measure(case: Case, *, quick: bool = False) -> list[Timing]:
         return timings
     run_rounds(blocks, case.rounds)
     for look in range(1, LOOKS):
-        if any(verdict(target, timings) == "open" for target in case.targets):
-            run_rounds(blocks, case.rounds * 2 ** (look - 1))
+        # Only who is in an open bound goes on: the others have shown what there is to see.
+        wanted = {n for t in case.targets if verdict(t, timings) == "open" for n in (t.ours, t.peer)}
+        if wanted:
+            run_rounds([b for b in blocks if b[0].name in wanted], case.rounds * 2 ** (look - 1))
     return timings
 
 
@@ -158,7 +160,7 @@ def verdict(target: Target, timings: Sequence[Timing]) -> Verdict | None:
         return decide(ours.seconds, target.limit)
     assert peer is not None
     if target.kind == "seconds more":
-        return decide([a - b for a, b in zip(ours.seconds, peer.seconds, strict=True)], target.limit)
+        return decide(differences(ours.seconds, peer.seconds), target.limit)
     if target.kind == "ratio":
         if ours.program and ours.program == peer.program:
             return "yes" if target.limit >= 1 else "no"

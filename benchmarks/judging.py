@@ -26,8 +26,16 @@ def quartiles(values: Sequence[float]) -> tuple[float, float]:
 
 
 def ratios(ours: Sequence[float], peer: Sequence[float]) -> list[float]:
-    """ours / peer round by round: both were measured moments apart, so a slow drift of the machine cancels."""
-    return [a / b for a, b in zip(ours, peer, strict=True)]
+    """ours / peer round by round: both were measured moments apart, so a slow drift of the machine cancels.
+
+    One of them may have run further rounds for the sake of another bound; those have no pair.
+    """
+    return [a / b for a, b in zip(ours, peer, strict=False)]
+
+
+def differences(ours: Sequence[float], peer: Sequence[float]) -> list[float]:
+    """ours - peer round by round; see `ratios`."""
+    return [a - b for a, b in zip(ours, peer, strict=False)]
 
 
 def interval(values: Sequence[float], level: float = LEVEL / LOOKS) -> tuple[float, float]:

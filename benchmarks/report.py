@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from .harness import Case, Target, Timing, agree, verdict
-from .judging import interval, quartiles, ratios
+from .judging import differences, interval, quartiles, ratios
 
 PACKAGES = ("credo-ppl", "torch", "pyro-ppl", "jax", "jaxlib", "numpyro", "equinox", "optax", "numpy")
 
@@ -22,12 +22,13 @@ compilation, are not timed. Bounds are judged by the clock; CPU time, summed ove
 other work on the machine disturbs it less. Threads: OMP_NUM_THREADS and torch.set_num_threads,
 OMP_WAIT_POLICY=passive; NPROC for XLA's pool. Float32.
 
-How bounds are judged was fixed before measuring. In brackets stands a confidence interval for the median, made of order
-statistics, so that it holds whatever the distribution of the noise. A bound is met (yes) if the whole interval keeps
-it, and missed (**no**) if the whole interval exceeds it. If it lies inside, more rounds are measured, until there are
-four times as many; if it still lies inside, the bound is **open**. The intervals of the three looks together err with a
-chance of 5 per cent. Where XLA compiles both candidates to the same instructions, the ratio is 1 whatever a clock says:
-"the same program" is written, the measured ratio behind it shows the noise. Memory is measured once.
+How bounds are judged was fixed before measuring. In brackets stands a confidence interval for the median, made of
+order statistics, so that it holds whatever the distribution of the noise. A bound is met (yes) if the whole interval
+keeps it, and missed (**no**) if the whole interval exceeds it. If it lies inside, its candidates run more rounds,
+until there are four times as many; if it still lies inside, the bound is **open**. The intervals of the three looks
+together err with a chance of 5 per cent. Where XLA compiles both candidates to the same instructions, the ratio is 1
+whatever a clock says: "the same program" is written, the measured ratio behind it shows the noise. Memory is measured
+once.
 
 The loss column is the mean, in nats, of the last half of a run of its own from the common start (NUTS: the mean
 potential energy of the draws), with its standard error. Candidates of a case should agree: "differs" is written where
@@ -85,7 +86,7 @@ def judge(target: Target, timings: list[Timing]) -> tuple[str, str]:
         return f"{duration(ours.median)} ({duration(low)} to {duration(high)})", met
     assert peer is not None
     if target.kind == "seconds more":
-        more = [a - b for a, b in zip(ours.seconds, peer.seconds, strict=True)]
+        more = differences(ours.seconds, peer.seconds)
         low, high = interval(more)
         return f"{statistics.median(more):+.2f} s ({low:+.2f} to {high:+.2f})", met
     if target.kind == "ratio":

@@ -62,17 +62,8 @@ class Noise:
 
 def decay(spec: OptimizerSpec) -> Callable[[int], float]:
     """What is left of the learning rate after some steps."""
-    if spec.decay == "cosine":
-        final = spec.final_fraction
-
-        def cosine(step: int) -> float:
-            done = min(step / spec.decay_steps, 1.0)
-            return final + (1.0 - final) * 0.5 * (1.0 + math.cos(math.pi * done))
-
-        return cosine
-    if spec.decay == "exponential":
-        return lambda step: spec.final_fraction ** (step / spec.decay_steps)
-    return lambda step: 1.0
+    curve = spec.decay
+    return lambda step: 1.0 if curve is None else float(curve.at(step, np))
 
 
 def clipped(grads: Sequence[Tensor], clip: float | None) -> Sequence[Tensor]:

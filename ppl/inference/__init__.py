@@ -12,6 +12,7 @@ from .gradient import Reinforce as Reinforce
 from .gradient import Reparam as Reparam
 from .gradient import Running as Running
 from .gradient import StraightThrough as StraightThrough
+from .gradient import VectorQuantized as VectorQuantized
 from .guide import AutoDelta as AutoDelta
 from .guide import AutoFlow as AutoFlow
 from .guide import AutoMultivariateNormal as AutoMultivariateNormal
@@ -19,6 +20,8 @@ from .guide import AutoNormal as AutoNormal
 from .importance import ImportanceSampling as ImportanceSampling
 from .infer import infer as infer
 from .mcmc import NUTS as NUTS
+from .natural import IVON as IVON
+from .natural import NaturalGradient as NaturalGradient
 from .objective import CIWAE as CIWAE
 from .objective import CUBO as CUBO
 from .objective import ELBO as ELBO
@@ -33,12 +36,16 @@ from .objective import Renyi as Renyi
 from .objective import ReweightedWakeSleep as ReweightedWakeSleep
 from .objective import SleepPhi as SleepPhi
 from .objective import WakePhi as WakePhi
+from .optimizers import EMA as EMA
 from .optimizers import SGD as SGD
 from .optimizers import Adam as Adam
 from .optimizers import AdamW as AdamW
 from .optimizers import Alternate as Alternate
 from .optimizers import RMSprop as RMSprop
 from .optimizers import Schedule as Schedule
+from .schedules import Cyclic as Cyclic
+from .schedules import Joined as Joined
+from .schedules import Ramp as Ramp
 from .svi import SVI as SVI
 from .svi import Plateau as Plateau
 
@@ -47,6 +54,8 @@ __all__ = [
     "CIWAE",
     "CUBO",
     "ELBO",
+    "EMA",
+    "IVON",
     "IWELBO",
     "MIWAE",
     "MVD",
@@ -65,15 +74,19 @@ __all__ = [
     "AutoNormal",
     "BetaELBO",
     "CapacityELBO",
+    "Cyclic",
     "DisARM",
     "Enumerate",
     "ForwardKL",
     "GumbelSoftmax",
     "ImportanceSampling",
+    "Joined",
     "Learned",
     "LeaveOneOut",
+    "NaturalGradient",
     "Plateau",
     "RMSprop",
+    "Ramp",
     "Reinforce",
     "Renyi",
     "Reparam",
@@ -82,6 +95,7 @@ __all__ = [
     "Schedule",
     "SleepPhi",
     "StraightThrough",
+    "VectorQuantized",
     "WakePhi",
     "infer",
 ]

@@ -8,21 +8,19 @@ from typing import Any
 import numpy as np
 
 from ppl.backend.compiled import Compiled
-from ppl.backend.diagnosis import fault, findings, is_fault, outputs_of
+from ppl.backend.diagnosis import is_fault
 from ppl.backend.protocol import Key
-from ppl.errors import NonFiniteError, PPLError
 from ppl.posterior.posterior import Posterior
+from ppl.posterior.ratios import guide_fault
 from ppl.program.ops import plate_sum
 from ppl.program.values import Value
-from ppl.transforms.density import Density, Simulator, log_density, simulator, total_of
+from ppl.transforms.density import log_density, simulator, total_of
 from ppl.transforms.exact import exact_sites
 
 from .exact import computed_late, draw_exact
 
 # Draws are made and scored in pieces of at most this many numbers of local latents and data.
 PIECE = 4_000_000
-_GUIDE = 'Draws of a guide have a density: bound its parameters, give it lighter tails, or use precision="float64".'
-_MODEL = "The guide draws values at which the model has no density: check what the parameters there are computed from."
 
 
 def guide_draws(
@@ -75,32 +73,13 @@ def guide_draws(
         result = function(arrays, {}, data, noise, lead=(piece,))
         if is_fault(backend.to_numpy(result["log_q"]), False) or is_fault(backend.to_numpy(result["log_p"]), True):
             noise = backend.noise(again, shapes, model.precision)
-            raise _fault(model, guide, draws, density, arrays, noise, piece)
+            raise guide_fault(model, guide, draws, density, arrays, noise, piece)
         take = min(piece, count - start)
         pieces.append({k: _rows(backend.to_numpy(v), piece, k, model)[:take] for k, v in result.items()})
     joined = {k: np.concatenate([p[k] for p in pieces]) for k in pieces[0]}
     values = {k[6:]: v for k, v in joined.items() if k.startswith("value/")}
     values |= draw_exact(model, {n: values[n] for n in latents}, count, params, seed)
     return values, joined["log_p"], joined["log_q"]
-
-
-def _fault(
-    model: Compiled, guide: Compiled, draws: Simulator, density: Density, params: Any, noise: Any, count: int
-) -> PPLError:
-    """The error for draws whose densities are not finite, from the noise that they were made of."""
-    backend = model.backend
-    outputs = outputs_of(draws.log_probs, draws.dists, draws.values, "guide/")
-    outputs |= outputs_of(density.terms, density.dists, density.values, "model/")
-    emitted = model.emitter(programs=(model.program, guide.program)).emit("diagnose", outputs)
-    function = backend.jit(model.load(emitted, guide.networks), model.precision, ("lead",))
-    results = function(params, {}, guide.bind(emitted, model.program.data), noise, lead=(count,))
-    arrays = {k: backend.to_numpy(v) for k, v in results.items()}
-    own = {k: backend.to_numpy(v) for k, v in params.items()}
-    drawn = findings(guide.program, arrays, own, drawn=True, prefix="guide/")
-    scored = findings(model.program, arrays, own, parts=density.parts, prefix="model/")
-    when = "at the draws of the guide"
-    error = fault(drawn, when, remedy=_GUIDE) or fault(scored, when, impossible=True, remedy=_MODEL)
-    return error or NonFiniteError(f"a log density is not finite {when}.", model=model.program.name)
 
 
 def _rows(array: np.ndarray, count: int, name: str, model: Compiled) -> np.ndarray:

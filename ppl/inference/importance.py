@@ -105,6 +105,18 @@ def prior_program(program: Program) -> Program:
     for statement in program.statements:
         if statement.name in needed:
             statements.append(statement)
+    imputed = [n for n in program.latents if program.sites[n].dist.family == "Imputed"]
+    if imputed:
+        site = program.sites[imputed[0]]
+        raise StrategyError(
+            "missing elements of observed data have no prior of their own, so the prior is no proposal.",
+            site=imputed[0],
+            model=program.name,
+            declared_at=site.location,
+            expected="a guide that draws them",
+            got=f"{site.plates[0].size} elements that are imputed",
+            remedy="Pass a guide, or use NUTS or SVI.",
+        )
     if observed:
         site = program.sites[observed[0]]
         raise StrategyError(

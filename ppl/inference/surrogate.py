@@ -23,9 +23,11 @@ from .chunking import chunked_loss
 from .gradient.contract import Strategy, zero
 from .gradient.resolve import Resolution, resolve
 from .gradient.surrogate import Assembly, Extra
+from .gradient.unseen import refuse_unseen
 from .gradient.verdict import Report, verdicts
 from .gradient.worlds import Contexts, Setting, World
 from .objective.checking import as_groups, chunks_of, particles_of
+from .schedules import Curve
 
 
 @dataclass(frozen=True)
@@ -50,13 +52,19 @@ class Plan:
     world: World
     chunks: tuple[tuple[Axis, int], ...] = ()
 
+    @property
+    def curves(self) -> dict[str, Curve]:
+        """The curves that the loss reads, by the name under which it does."""
+        return {n.attr("name"): n.attr("curve") for n in walk([self.loss]) if n.op == "scheduled"}
+
 
 @dataclass(frozen=True)
 class Surrogate:
     """A compiled loss.
 
     Attributes:
-        emitted: its source, a function of (params, values, data, noise, index), params unconstrained.
+        emitted: its source, a function of (params, values, data, noise, index), params unconstrained; `index` holds
+            the rows of minibatches and the numbers of curves, as `Rows` gives them.
         loss: the function.
         noise: its random arguments with their shapes.
         plan: what it was made from.
@@ -160,6 +168,7 @@ def plan_surrogate(
     Raises:
         StrategyError: the objective cannot be estimated without bias in this way.
     """
+    refuse_unseen(model, guide)
     groups = as_groups(objective)
     axes = particles_of(groups)
     chunks = chunks_of(groups, axes)

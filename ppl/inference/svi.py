@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ import numpy as np
 
 from ppl.backend.compiled import Compiled
 from ppl.backend.protocol import Optimization
-from ppl.errors import FormatError, ModelError, ShapeError, UnknownNameError, nearest
+from ppl.errors import FormatError, ModelError, PPLError, ShapeError, UnknownNameError, nearest
 from ppl.posterior.methods import register
 from ppl.posterior.posterior import Posterior
 from ppl.program.check import check_guide, not_a_guide
@@ -28,8 +29,8 @@ from .gradient.verdict import Report
 from .guide import AutoGuide, AutoNormal
 from .minibatch import Rows, batch_sizes
 from .objective import ELBO
-from .optimizers import Adam, Alternate, Optimizer
-from .parts import optimizer_parts
+from .optimizers import EMA, Adam, Alternate
+from .parts import AnyOptimizer, optimizer_parts
 from .progress import Progress
 from .start import unconstrained_values
 from .surrogate import ParameterSpace, Surrogate, build_surrogate, check_minibatch, plan_surrogate
@@ -60,8 +61,10 @@ class SVI:
         objective: what is maximised: a shipped objective such as IWELBO(16), an expression in the words of
             `ppl.inference.objective`, or one each for the parameters of model and guide, {"model": ..., "guide": ...}.
         guide: a guide program, or a family that makes one from the model.
-        optimizer: the optimiser; or one each for the parameters of model and guide, {"model": ..., "guide": ...}.
+        optimizer: the optimiser; or one each for the parameters of model and guide, {"model": ..., "guide": ...}, and
+            for parameters and networks by name, {..., "encoder": ...}.
         schedule: `Alternate(...)` if the parameters of model and guide move in turns; None for all at once.
+        average: the running mean of the parameters that the posterior is made of; None for the last parameters.
         steps: number of gradient steps.
         batch_size: rows of each step, for the one data plate or by plate name; None for all rows.
         strategies: how gradients pass through the draw of a site, by name; the others get a default that `check` names.
@@ -78,8 +81,9 @@ class SVI:
 
     objective: Any = field(default_factory=ELBO)
     guide: Program | AutoGuide = field(default_factory=AutoNormal)
-    optimizer: Optimizer | Mapping[str, Optimizer] = field(default_factory=lambda: Adam(1e-2))
+    optimizer: AnyOptimizer | Mapping[str, AnyOptimizer] = field(default_factory=lambda: Adam(1e-2))
     schedule: Alternate | None = None
+    average: EMA | None = None
     steps: int = 2000
     batch_size: int | Mapping[str, int] | None = None
     strategies: Mapping[str, Strategy] = field(default_factory=dict[str, Strategy])
@@ -158,7 +162,7 @@ class SVIRun:
         )
         backend.check_step(self.surrogate.emitted, method.compile)
         self.space = ParameterSpace(self.model, self.guide)
-        self.rows = Rows(program, self.batch, seed)
+        self.rows = Rows(program, self.batch, seed, self.surrogate.plan.curves)
         used = {a.key for a in self.surrogate.emitted.arguments if a.group == "params"}
         start = self.space.unconstrain(self._starting_params())
         self.fixed = {k: v for k, v in start.items() if not _is_used(k, used)}
@@ -172,10 +176,13 @@ class SVIRun:
             trained,
             data,
             self.surrogate.noise,
-            optimizer_parts(method.optimizer, method.schedule, list(trained), set(self.model.params), self.surrogate),
+            optimizer_parts(
+                method.optimizer, method.schedule, list(trained), set(self.model.params), self.surrogate, self.guide
+            ),
             key_fit,
             precision,
             method.compile,
+            None if method.average is None else method.average.spec,
         )
         self.objective: list[np.ndarray] = []
         self.steps_done = 0
@@ -209,7 +216,7 @@ class SVIRun:
         parts = (
             self.model.program.to_json(),
             self.guide.program.to_json(),
-            repr((m.objective, m.optimizer, m.schedule, dict(self.batch), dict(m.strategies))),
+            repr((m.objective, m.optimizer, m.schedule, m.average, dict(self.batch), dict(m.strategies))),
             self.model.backend.name,
             self.model.precision,
             str(self.seed),
@@ -278,14 +285,24 @@ class SVIRun:
         return -losses
 
     def finish(self) -> Posterior:
-        """Run all steps, and draw from the fitted guide."""
+        """Run all steps, and draw from the fitted guide.
+
+        Raises:
+            NonFiniteError: a step is not finite; `params` and `posterior` of the error are those before that step.
+        """
         method = self.method
         resumed = self.resume()
         chunk = _chunk(method.steps, method.chunk)
         best, waiting, since = -np.inf, 0, self.steps_done
         with Progress(method.steps, self.steps_done, "SVI", method.progress) as progress:
             while self.steps_done < method.steps:
-                objective = self.advance(min(chunk, method.steps - self.steps_done))
+                try:
+                    objective = self.advance(min(chunk, method.steps - self.steps_done))
+                except PPLError as error:
+                    error.params = self.params()
+                    with contextlib.suppress(PPLError):  # parameters may be finite, and the densities of draws not
+                        error.posterior = self.posterior({"resumed": resumed, "stopped_early": True})
+                    raise
                 progress.advance(len(objective), objective=float(objective.mean()))
                 last = self.steps_done >= method.steps
                 if method.checkpoint is not None and (last or self.steps_done - since >= method.checkpoint_every):
@@ -301,10 +318,15 @@ class SVIRun:
                         break
         return self.posterior({"resumed": resumed, "stopped_early": self.steps_done < method.steps})
 
-    def params(self) -> dict[str, np.ndarray]:
-        """All parameters of model and guide in their own space."""
+    def params(self, averaged: bool = True) -> dict[str, np.ndarray]:
+        """All parameters of model and guide in their own space.
+
+        Args:
+            averaged: their running mean, if the method keeps one; it is a mean of unconstrained parameters.
+        """
         own = self.surrogate.starts
-        now = {k: self.model.backend.to_numpy(v) for k, v in self.optimization.params().items() if k not in own}
+        arrays = self.optimization.averaged() if averaged else self.optimization.params()
+        now = {k: self.model.backend.to_numpy(v) for k, v in arrays.items() if k not in own}
         return self.space.constrain({**self.fixed, **now})
 
     def posterior(self, facts: Mapping[str, Any] | None = None) -> Posterior:

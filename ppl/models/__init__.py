@@ -15,6 +15,9 @@ from .deep_markov import backward_reader as backward_reader
 from .deep_markov import deep_markov as deep_markov
 from .discrete_codes import categorical_encoder as categorical_encoder
 from .discrete_codes import categorical_vae as categorical_vae
+from .discrete_codes import code_prior as code_prior
+from .discrete_codes import entries_of as entries_of
+from .discrete_codes import vq_decoder as vq_decoder
 from .discrete_codes import vq_encoder as vq_encoder
 from .discrete_codes import vq_vae as vq_vae
 from .flow_densities import flow_density as flow_density
@@ -107,6 +110,7 @@ __all__ = [
     "categorical_encoder",
     "categorical_hmm",
     "categorical_vae",
+    "code_prior",
     "conv_vae",
     "conv_vae_encoder",
     "correlated_effects",
@@ -115,6 +119,7 @@ __all__ = [
     "deep_markov",
     "eight_schools",
     "eight_schools_centred",
+    "entries_of",
     "factor_analysis",
     "factored_mixture",
     "flow_density",
@@ -160,6 +165,7 @@ __all__ = [
     "vade",
     "vae",
     "vae_encoder",
+    "vq_decoder",
     "vq_encoder",
     "vq_vae",
     "word_arrays",

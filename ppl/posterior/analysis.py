@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import pandas
     import xarray
 
+    from .latents import LatentReport
     from .posterior import Posterior
 
 
@@ -33,23 +34,29 @@ class Analysis:
 
     def log_likelihood_dataset(self) -> xarray.Dataset:
         """Pointwise log likelihood as one Dataset; see `log_likelihood`."""
-        from .views import density_dataset
+        from .likelihood import likelihood_dataset
 
-        return density_dataset(self._fit, tuple(self._fit.program.observed))
+        return likelihood_dataset(self._fit)
 
     @functools.cached_property
     def log_likelihood(self) -> dict[str, xarray.DataArray]:
-        """Log likelihood of each observed site at every draw, in nats: dims (chain, draw, plates...)."""
-        from .views import by_site
+        """Log likelihood of each observed site at every draw, in nats: dims (chain, draw, plates...).
 
-        return by_site(self._fit, tuple(self._fit.program.observed))
+        Elements that are missing have none. Where there are such, the others stand on one axis, `<site>_known`; of an
+        element that is partly known it is the density of what is known.
+        """
+        dataset = self.log_likelihood_dataset()
+        return {str(array.attrs.get("site", v)): array for v, array in dataset.data_vars.items()}
 
     @functools.cached_property
     def log_prior(self) -> dict[str, xarray.DataArray]:
-        """Log density of each latent site given its parents, in nats: dims (chain, draw, plates...)."""
-        from .views import by_site
+        """Log density of each latent site given its parents, in nats: dims (chain, draw, plates...).
 
-        return by_site(self._fit, tuple(self._fit.program.latents))
+        Imputed elements have none of their own: their density is part of that of the site they belong to.
+        """
+        from .views import by_site, with_density
+
+        return by_site(self._fit, with_density(self._fit.program))
 
     @functools.cached_property
     def independent_rows(self) -> str | None:
@@ -105,11 +112,60 @@ class Analysis:
 
         Reference: Burda, Grosse and Salakhutdinov (2016), Importance weighted autoencoders.
         """
-        from .bounds import importance_weighted_bound
+        found = self.log_evidence_bound(inputs, data, particles=particles, seed=seed)
+        return found["bound"].assign_attrs(found.attrs)
+
+    def log_evidence_bound(
+        self,
+        inputs: Mapping[str, Any] | None = None,
+        data: Mapping[str, Any] | None = None,
+        /,
+        *,
+        particles: int = 5000,
+        chunk: int | None = None,
+        seed: int | None = None,
+    ) -> xarray.Dataset:
+        """Importance-weighted bound on the log evidence with its standard error and k-hat: `ppl.log_evidence_bound`.
+
+        Args:
+            inputs: as for `bound`.
+            data: as for `bound`.
+            particles: draws of the guide for each row.
+            chunk: particles that are held at a time; by default as many as fit into 256 megabytes.
+            seed: as for `bound`.
+
+        Returns:
+            `bound`, `standard_error`, `elbo` and `khat`, dims (plate,) or none, as `bound` has them.
+
+        Raises:
+            PPLError: as `bound` does.
+        """
+        from .bounds import fit_bound
 
         if seed is None:
             seed = int(np.random.SeedSequence([self._fit.seed, 2]).generate_state(1)[0] >> 1)
-        return importance_weighted_bound(self._fit, inputs or {}, data or {}, particles, seed)
+        return fit_bound(self._fit, inputs or {}, data or {}, particles, seed, chunk)
+
+    def latent_report(self, *, draws: int = 100, chunk: int | None = None, seed: int | None = None) -> LatentReport:
+        """Rate and distortion by site and layer, active units and posterior collapse: `ppl.latent_report` of this fit.
+
+        Args:
+            draws: draws of the guide.
+            chunk: draws that are held at a time; by default as many as fit into 256 megabytes.
+            seed: for the draws; by default one derived from the seed of the fit.
+
+        Raises:
+            ModelError: the fit has no guide.
+        """
+        from .bounds import without_guide
+        from .latents import latent_report
+
+        fit = self._fit
+        if fit.guide is None:
+            raise without_guide(fit)
+        own = int(np.random.SeedSequence([fit.seed, 3]).generate_state(1)[0] >> 1) if seed is None else seed
+        where = {"backend": fit.backend, "precision": fit.precision}
+        return latent_report(fit.program, fit.guide, params=fit, draws=draws, chunk=chunk, seed=own, **where)
 
     def loo(self, var_name: str | None = None, *, pointwise: bool | None = None) -> Any:
         """Leave-one-out cross-validation of an observed site by Pareto smoothed importance sampling.
@@ -119,7 +175,7 @@ class Analysis:
             pointwise: whether to keep the value of each element; by default as arviz is set.
 
         Returns:
-            arviz's `ELPDData`. Its elements are those of the site's plates.
+            arviz's `ELPDData`. Its elements are those of the site's plates, missing ones excepted.
 
         Raises:
             DataError: nothing is observed, or there are fewer than 25 draws.

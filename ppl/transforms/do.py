@@ -15,6 +15,8 @@ from ppl.program.program import Program
 from ppl.program.statements import Deterministic, Factor, Input, Param, Sample
 from ppl.program.values import Value, constant, dtype_kind
 
+from .missing import forget
+
 
 def do(program: Program, values: Mapping[str, Any]) -> Program:
     """A program whose named sites, random or computed, are set to values.
@@ -28,6 +30,8 @@ def do(program: Program, values: Mapping[str, Any]) -> Program:
         ModelError: it is a parameter, network or factor, or an observed site lies downstream (two readings).
         ShapeError: the value fits neither one element nor all of them.
     """
+    # What stands in for missing data of a site goes with the data.
+    program = forget(program, {n for n, s in program.sites.items() if n in values and s.missing is not None})
     inputs, data = list(program.inputs), dict(program.data)
     replaced: dict[str, Deterministic] = {}
     for name, item in values.items():

@@ -79,6 +79,27 @@ def test_an_open_bound_is_measured_longer(monkeypatch: pytest.MonkeyPatch):
     assert rounds([0.9, 1.1], 1.0) == 32
 
 
+def test_who_is_in_no_open_bound_stops(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(gc, "collect", lambda: 0)
+
+    def candidate(name: str, seconds: list[float]) -> Candidate:
+        ran = iter([Ran(1, seconds=s) for s in [1.0, *seconds * 100]])
+        return Candidate(name, lambda steps: lambda: next(ran), 1)
+
+    def candidates() -> list[Candidate]:
+        return [
+            candidate("ours", [0.9, 1.1]),
+            candidate("near", [1.0]),
+            candidate("slow", [2.0]),
+            candidate("x", [1.0]),
+        ]
+
+    bounds = (Target("ours", "near", 1.0), Target("ours", "slow", 1.0))
+    measured = measure(Case("made up", "process", 1, candidates, bounds, rounds=8))
+    assert [len(t.seconds) for t in measured] == [32, 32, 8, 8]
+    assert [verdict(t, measured) for t in bounds] == ["open", "yes"]
+
+
 def text(function, *arguments) -> str:
     return jax.jit(function).lower(*arguments).compile().as_text() or ""
 

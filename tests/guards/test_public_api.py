@@ -24,6 +24,8 @@ PUBLIC = [
     "factor",
     "infer",
     "inference",
+    "latent_report",
+    "log_evidence_bound",
     "model",
     "nn",
     "ops",

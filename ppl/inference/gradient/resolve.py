@@ -20,12 +20,16 @@ from .arm import ARM, DisARM
 from .baseline import Learned, LeaveOneOut, Running
 from .contract import LANE_BUDGET, Strategy
 from .enumerate import Enumerate, count_values
+from .quantized import VectorQuantized
 from .reinforce import Reinforce
 from .relax import REBAR
 from .relaxed import GumbelSoftmax, StraightThrough
 from .reparam import Reparam
 from .smoothness import discrete_uses, rough_uses
 from .worlds import Contexts, Setting
+
+# Strategies that do not mind costs which read all elements of a plate together.
+ANYWHERE = (Reparam, Reinforce, GumbelSoftmax, StraightThrough, ARM, DisARM, VectorQuantized)
 
 
 @dataclass
@@ -174,6 +178,10 @@ def _default(
             reason = f"with the sites it meets it has {joint:.0f} joint values, and the budget is {LANE_BUDGET} lanes"
     if reason is None:
         return Enumerate()
+    certain = _unfit(Reinforce(), site)
+    if certain is not None and site.dist.family == "Nearest":
+        remedy = f'Say strategies={{{site.name!r}: VectorQuantized(bias="straight-through")}}.'
+        raise _refused(guide, site.name, Reinforce(), certain, remedy)
     notes[site.name] = f"{reason}: score-function gradient instead of a sum over values"
     return Reinforce(baseline)
 
@@ -188,7 +196,7 @@ def _joint_lanes(name: str, facts: Facts, strategies: Mapping[str, Strategy], gu
 
 
 def _check_explicit(guide: Program, name: str, strategy: Strategy, facts: Facts) -> None:
-    if facts.lost and not isinstance(strategy, (Reparam, Reinforce, GumbelSoftmax, StraightThrough, ARM, DisARM)):
+    if facts.lost and not isinstance(strategy, ANYWHERE):
         plate = min(facts.lost, key=lambda p: p.name)
         raise _refused(
             guide,

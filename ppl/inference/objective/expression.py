@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any, TypeAlias
 
 from ppl.errors import ModelError, user_location
+from ppl.inference.schedules import Curve
 from ppl.posterior.methods import register
 
 
@@ -114,6 +115,13 @@ class Expression:
     def __truediv__(self, other: Any) -> Expression:
         if isinstance(other, Expression):
             return Function("divide", (self, other))
+        if isinstance(other, Curve):
+            raise ModelError(
+                "an objective is not divided by a curve.",
+                declared_at=user_location(),
+                got=f"... / {other!r}",
+                remedy="Multiply by one: Ramp(1.0, 0.1, 1000) * term.",
+            )
         return _scaled(1.0 / other, self)
 
     def __neg__(self) -> Expression:
@@ -128,7 +136,7 @@ class Expression:
 
 
 def lifted(item: Any) -> Expression:
-    """An expression as it is; a number as a constant.
+    """An expression as it is; a number as a constant, or a number that changes from step to step.
 
     Raises:
         ModelError: it is neither.
@@ -137,10 +145,12 @@ def lifted(item: Any) -> Expression:
         return item
     if isinstance(item, (int, float)) and not isinstance(item, bool):
         return Constant(float(item))
+    if isinstance(item, Curve):
+        return Scheduled(item)
     raise ModelError(
         "an objective is made of expressions and numbers.",
         declared_at=user_location(),
-        expected="a term of ppl.inference.objective, or a number",
+        expected="a term of ppl.inference.objective, a number, or a curve such as Ramp(0.0, 1.0, 1000)",
         got=repr(item),
         remedy="Start from objective.log_weight(model, guide) or objective.log_density(model).",
     )
@@ -148,6 +158,8 @@ def lifted(item: Any) -> Expression:
 
 def _scaled(factor: Any, body: Expression) -> Expression:
     number = lifted(factor)
+    if isinstance(number, Scheduled):
+        return Weighted(number.curve, body)
     assert isinstance(number, Constant)
     if isinstance(body, Scaled):
         return Scaled(number.value * body.factor, body.body)
@@ -170,6 +182,17 @@ class Constant(Expression):
 
     def __repr__(self) -> str:
         return repr(self.value)
+
+
+@register
+@dataclass(frozen=True, repr=False)
+class Scheduled(Expression):
+    """A number that changes from step to step; otherwise as a constant."""
+
+    curve: Curve
+
+    def __repr__(self) -> str:
+        return repr(self.curve)
 
 
 def _sites_text(sites: Sites, without: tuple[str, ...] = ()) -> str:
@@ -311,6 +334,18 @@ class Scaled(Expression):
 
     def __repr__(self) -> str:
         return f"-{_tight(self.body)}" if self.factor == -1.0 else f"{self.factor!r} * {_tight(self.body)}"
+
+
+@register
+@dataclass(frozen=True, repr=False)
+class Weighted(Expression):
+    """A term times a number that changes from step to step."""
+
+    curve: Curve
+    body: Expression
+
+    def __repr__(self) -> str:
+        return f"{self.curve!r} * {_tight(self.body)}"
 
 
 @register

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from ppl.errors import StrategyError, UnknownNameError, nearest
+from ppl.inference.schedules import scheduled
 from ppl.language.dist.entropy import entropy_of
 from ppl.language.dist.kl import kl_divergence
 from ppl.program.ops import apply, plate_sum
@@ -41,9 +42,11 @@ from .expression import (
     Mean,
     Over,
     Scaled,
+    Scheduled,
     Sites,
     Sum,
     Total,
+    Weighted,
     Weights,
 )
 
@@ -102,6 +105,8 @@ class Meaning:
         match expression:
             case Constant(value):
                 return [Term(repr(value), lift(value), (), constant=True)]
+            case Scheduled(curve):
+                return [Term(repr(curve), lift(scheduled(curve)), (), constant=True)]
             case LogDensity():
                 return self._log_density(expression, kind, context)
             case LogWeight():
@@ -115,6 +120,8 @@ class Meaning:
                 return [t for part in parts for t in self.terms(part, kind, context)]
             case Scaled(factor, body):
                 return [t.scaled(factor) for t in self.terms(body, kind, context)]
+            case Weighted(curve, body):
+                return [t.scaled(scheduled(curve)) for t in self.terms(body, kind, context)]
             case Mean(body, over):
                 own = self._axes(over)
                 return [_reduced(t, own, mean=True) for t in self.terms(body, kind, _joined(context, own))]
