@@ -15,7 +15,7 @@ from pathlib import Path
 from .harness import Case, Timing, environment
 from .report import Record, case_table, machine, moment, render
 
-WORKLOADS = ("vae", "eight_schools", "regression", "mixture", "hierarchical", "startup", "tracing")
+WORKLOADS = ("vae", "eight_schools", "regression", "mixture", "hierarchical", "sequences", "startup", "tracing")
 RESULTS = Path(__file__).with_name("RESULTS.md")
 OUTPUTS = Path(__file__).with_name("outputs")
 
