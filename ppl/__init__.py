@@ -8,6 +8,8 @@ from . import inference as inference
 from .backend.comparison import agreement as agreement
 from .backend.compiled import compile as compile
 from .backend.ejection import eject as eject
+from .inference.amortized import calibrate as calibrate
+from .inference.gradient_report import gradient_report as gradient_report
 from .inference.infer import infer as infer
 from .language import dist as dist
 from .language import nn as nn
@@ -21,6 +23,8 @@ from .language.sites import deterministic as deterministic
 from .language.sites import factor as factor
 from .language.sites import param as param
 from .language.sites import sample as sample
+from .posterior.bounds import log_evidence_bound as log_evidence_bound
+from .posterior.latents import latent_report as latent_report
 from .posterior.posterior import Posterior as Posterior
 from .posterior.simulate import simulate as simulate
 from .program.program import Program as Program
@@ -31,6 +35,7 @@ __all__ = [
     "Posterior",
     "Program",
     "agreement",
+    "calibrate",
     "compile",
     "deterministic",
     "dist",
@@ -38,8 +43,11 @@ __all__ = [
     "errors",
     "external",
     "factor",
+    "gradient_report",
     "infer",
     "inference",
+    "latent_report",
+    "log_evidence_bound",
     "model",
     "nn",
     "ops",

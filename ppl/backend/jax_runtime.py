@@ -186,6 +186,10 @@ def scan(
     return jax.lax.scan(body, carry, xs, length=length, reverse=reverse)[1]
 
 
+# Steps of a chain that run between two turns of XLA's loop, each of which costs as much as some small operations.
+UNROLLED = 2
+
+
 def chain(
     first: Array,
     own: Array,
@@ -234,7 +238,7 @@ def chain(
         top = jnp.maximum(jax.lax.stop_gradient(later.max(-1)), lowest)
         return later - top[..., None], top
 
-    later, tops = jax.lax.scan(step, later, (weights, matrices), length=steps - 1, reverse=not reverse)
+    later, tops = jax.lax.scan(step, later, (weights, matrices), length=steps - 1, reverse=not reverse, unroll=UNROLLED)
     return jax.nn.logsumexp(first + own[..., begin, :] + later, -1) + tops.sum(0)
 
 

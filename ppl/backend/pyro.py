@@ -20,7 +20,7 @@ from ppl.program.program import Program
 
 from .emit import Emitted, execute
 from .native_names import native_owners, native_values, network_variables, variable_names
-from .protocol import Arrays, ChunkRound, NoiseShape, NUTSResult, NUTSSettings, OptimizerSpec, Part
+from .protocol import Arrays, Averaging, ChunkRound, NoiseShape, NUTSResult, NUTSSettings, OptimizerSpec, Part
 from .spelling import TORCH, Spelling
 from .torch_chunks import chunked
 from .torch_foreign import foreign_function, module_shape
@@ -269,10 +269,11 @@ class PyroBackend:
         key: torch.Generator,
         precision: str,
         compile: bool,
+        averaging: Averaging | None = None,
     ) -> TorchOptimization:
         """Start an optimisation."""
         dtype = getattr(torch, precision)
-        return TorchOptimization(loss, params, data, noise, optimizer, key, dtype, compile)
+        return TorchOptimization(loss, params, data, noise, optimizer, key, dtype, compile, averaging)
 
     def nuts(
         self,

@@ -8,25 +8,30 @@ from typing import Any
 import numpy as np
 
 from ppl.backend.compiled import Compiled
-from ppl.backend.diagnosis import fault, findings, is_fault, outputs_of
+from ppl.backend.diagnosis import is_fault
 from ppl.backend.protocol import Key
-from ppl.errors import NonFiniteError, PPLError
 from ppl.posterior.posterior import Posterior
-from ppl.program.ops import plate_sum
+from ppl.posterior.ratios import guide_fault
+from ppl.program.ops import apply, plate_sum
 from ppl.program.values import Value
-from ppl.transforms.density import Density, Simulator, log_density, simulator, total_of
+from ppl.transforms.density import log_density, simulator, total_of
 from ppl.transforms.exact import exact_sites
 
 from .exact import computed_late, draw_exact
+from .marginal import Marginalized
 
 # Draws are made and scored in pieces of at most this many numbers of local latents and data.
 PIECE = 4_000_000
-_GUIDE = 'Draws of a guide have a density: bound its parameters, give it lighter tails, or use precision="float64".'
-_MODEL = "The guide draws values at which the model has no density: check what the parameters there are computed from."
 
 
 def guide_draws(
-    model: Compiled, guide: Compiled, params: Mapping[str, np.ndarray], key: Key, count: int, seed: int
+    model: Compiled,
+    guide: Compiled,
+    params: Mapping[str, np.ndarray],
+    key: Key,
+    count: int,
+    seed: int,
+    averaged: Marginalized | None = None,
 ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
     """Draw from a guide.
 
@@ -37,6 +42,8 @@ def guide_draws(
         key: random state.
         count: number of draws.
         seed: for the sites that are summed out.
+        averaged: the guide's auxiliary sites that are averaged out; then log q is that of all its sites less that of
+            the auxiliary ones under the proposal, so that weights are still those of importance sampling.
 
     Returns:
         Draws of all latent and deterministic sites, shape (count, plates..., event...); log p(values, data), in which
@@ -46,9 +53,10 @@ def guide_draws(
         NonFiniteError: log q is not finite, or log p is NaN or plus infinity; names the first site at fault.
     """
     backend = model.backend
-    programs = (model.program, guide.program)
-    draws = simulator(guide.program, lead=True, densities=True)
-    exact = exact_sites(model.program, guide.program.sites)
+    drawn = guide.program if averaged is None else averaged.guide
+    programs = (model.program, drawn)
+    draws = simulator(drawn, lead=True, densities=True)
+    exact = exact_sites(model.program, drawn.sites)
     latents = {name: draws.values[name] for name in model.program.latents if name not in exact}
     density = log_density(model.program, latents, checked=False, exact=exact)
     late = computed_late(model.program, exact)
@@ -59,7 +67,11 @@ def guide_draws(
         if name not in late:
             outputs[f"value/{name}"] = model.filled(name, density.values[name])
     outputs["log_p"] = density.total()
-    outputs["log_q"] = total_of([plate_sum(t, guide.program.by_name[n].plates) for n, t in draws.log_probs.items()])
+    outputs["log_q"] = total_of([plate_sum(t, drawn.by_name[n].plates) for n, t in draws.log_probs.items()])
+    if averaged is not None:
+        reverse = averaged.reverse(draws.values, {}).items()
+        less = total_of([plate_sum(t, drawn.by_name[n].plates) for n, t in reverse])
+        outputs["log_q"] = apply("subtract", outputs["log_q"], less)
     emitted = model.emitter(programs=programs).emit("draw", outputs)
     function = backend.jit(model.load(emitted, guide.networks), model.precision, ("lead",))
     data = guide.bind(emitted, model.program.data)
@@ -75,32 +87,13 @@ def guide_draws(
         result = function(arrays, {}, data, noise, lead=(piece,))
         if is_fault(backend.to_numpy(result["log_q"]), False) or is_fault(backend.to_numpy(result["log_p"]), True):
             noise = backend.noise(again, shapes, model.precision)
-            raise _fault(model, guide, draws, density, arrays, noise, piece)
+            raise guide_fault(model, guide, draws, density, arrays, noise, piece)
         take = min(piece, count - start)
         pieces.append({k: _rows(backend.to_numpy(v), piece, k, model)[:take] for k, v in result.items()})
     joined = {k: np.concatenate([p[k] for p in pieces]) for k in pieces[0]}
     values = {k[6:]: v for k, v in joined.items() if k.startswith("value/")}
     values |= draw_exact(model, {n: values[n] for n in latents}, count, params, seed)
     return values, joined["log_p"], joined["log_q"]
-
-
-def _fault(
-    model: Compiled, guide: Compiled, draws: Simulator, density: Density, params: Any, noise: Any, count: int
-) -> PPLError:
-    """The error for draws whose densities are not finite, from the noise that they were made of."""
-    backend = model.backend
-    outputs = outputs_of(draws.log_probs, draws.dists, draws.values, "guide/")
-    outputs |= outputs_of(density.terms, density.dists, density.values, "model/")
-    emitted = model.emitter(programs=(model.program, guide.program)).emit("diagnose", outputs)
-    function = backend.jit(model.load(emitted, guide.networks), model.precision, ("lead",))
-    results = function(params, {}, guide.bind(emitted, model.program.data), noise, lead=(count,))
-    arrays = {k: backend.to_numpy(v) for k, v in results.items()}
-    own = {k: backend.to_numpy(v) for k, v in params.items()}
-    drawn = findings(guide.program, arrays, own, drawn=True, prefix="guide/")
-    scored = findings(model.program, arrays, own, parts=density.parts, prefix="model/")
-    when = "at the draws of the guide"
-    error = fault(drawn, when, remedy=_GUIDE) or fault(scored, when, impossible=True, remedy=_MODEL)
-    return error or NonFiniteError(f"a log density is not finite {when}.", model=model.program.name)
 
 
 def _rows(array: np.ndarray, count: int, name: str, model: Compiled) -> np.ndarray:
@@ -118,9 +111,10 @@ def guide_posterior(
     seed: int,
     count: int,
     diagnostics: Mapping[str, Any],
+    averaged: Marginalized | None = None,
 ) -> Posterior:
     """The posterior of a fitted guide; drawn when it is first looked at if the draws are large."""
-    values, log_p, log_q = guide_draws(model, guide, params, key, count, seed)
+    values, log_p, log_q = guide_draws(model, guide, params, key, count, seed, averaged)
     return Posterior(
         program=model.program,
         method=method,
@@ -132,6 +126,6 @@ def guide_posterior(
         log_p=log_p[None],
         log_q=log_q[None],
         diagnostics=dict(diagnostics),
-        guide=guide.program,
+        guide=guide.program if averaged is None else averaged.guide,
         versions=model.backend.versions(),
     )

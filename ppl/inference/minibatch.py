@@ -11,6 +11,8 @@ from ppl.errors import PlateError, UnknownNameError, nearest
 from ppl.program.missing import missing_plate
 from ppl.program.program import Program
 
+from .schedules import Curve
+
 
 def batch_sizes(program: Program, batch_size: int | Mapping[str, int] | None) -> dict[str, int]:
     """Batch size of each subsampled plate.
@@ -83,18 +85,26 @@ class Rows:
     see the same rows.
     """
 
-    def __init__(self, program: Program, batch: Mapping[str, int], seed: int) -> None:
+    def __init__(
+        self, program: Program, batch: Mapping[str, int], seed: int, curves: Mapping[str, Curve] | None = None
+    ) -> None:
         self.sizes = {name: (program.plate(name).size, size) for name, size in batch.items()}
         self.seed = seed
+        self.curves = curves or {}
         self._cache: dict[tuple[str, int], np.ndarray] = {}
         self._prepared: tuple[tuple[int, int], dict[str, np.ndarray]] = (0, 0), {}
 
     def __call__(self, start: int, steps: int) -> dict[str, np.ndarray]:
-        """Rows of steps start ... start + steps - 1, shape (steps, batch) for each plate."""
+        """What steps start ... start + steps - 1 read.
+
+        Returns:
+            Rows, shape (steps, batch) for each plate; numbers, shape (steps,) for each curve.
+        """
         key, rows = self._prepared
         if key == (start, steps):
             return rows
-        return {name: self._rows(name, start, start + steps) for name in self.sizes}
+        numbers = {name: curve.values(start, start + steps) for name, curve in self.curves.items()}
+        return {name: self._rows(name, start, start + steps) for name in self.sizes} | numbers
 
     def prepare(self, start: int, steps: int) -> None:
         """Compute ahead the rows that will be asked for next."""

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ppl.errors import DataError, ModelError, UnknownNameError, nearest
+from ppl.errors import DataError, ModelError, ShapeError, UnknownNameError, nearest
+from ppl.program.check import check_guide, not_a_guide
 from ppl.program.program import Program
 from ppl.transforms.bind import bind
+from ppl.transforms.exact import exact_sites
 
-from .conversion import build_dataset
-from .evaluation import CHUNK_BYTES, bytes_per_draw, compiled, density_terms, pieces, simulated
-from .prediction import make_plan
-from .rows import independent_plate
+from .evaluation import CHUNK_BYTES, compiled
 
 if TYPE_CHECKING:
     import xarray
@@ -22,15 +21,162 @@ if TYPE_CHECKING:
     from .posterior import Posterior
 
 
-def importance_weighted_bound(
+def log_evidence_bound(
+    program: Program,
+    guide: Program,
+    *,
+    params: Mapping[str, Any] | Posterior | None = None,
+    particles: int = 5000,
+    chunk: int | None = None,
+    backend: str = "numpyro",
+    precision: str = "float32",
+    seed: int = 0,
+) -> xarray.Dataset:
+    """Importance-weighted lower bound on the log evidence, row by row where latents belong to rows.
+
+    Args:
+        program: the observed model.
+        guide: where particles are drawn from.
+        params: all parameters and network weights of model and guide, by name, or a fit that holds them.
+        particles: draws of the guide for each row; the more, the tighter.
+        chunk: particles that are held at a time; it need not divide their number. By default as many as fit into 256
+            megabytes. Beyond them only the largest weights are kept, 3 * sqrt(particles) for each row.
+        backend: "numpyro" (JAX) or "pyro" (torch).
+        precision: "float32" or "float64".
+        seed: for the draws.
+
+    Returns:
+        `bound` and its `standard_error`; `elbo`, the mean log weight, which is the bound of one particle; and `khat`,
+        the Pareto tail index of the weights: above 0.7 the weights have no useful variance, and neither bound nor
+        standard error says much. All but `khat` in nats. One of each for each row, dims (plate,), if all latents lie
+        in one plate whose rows are independent in model and guide; what reads no latent and lies in no row is then left
+        out. Else one for the whole. `attrs` hold the totals over the rows.
+
+    Raises:
+        ModelError: no particle, no chunk, or programs with parameters of which no values were given.
+        UnknownNameError: there is no such parameter.
+        GuideError: the guide does not fit the model.
+        NonFiniteError: a weight is NaN or infinite; names the first site at fault.
+
+    Sites of few values that the guide does not draw are summed out. In expectation the bound lies below the log
+    evidence by the relative variance of the weights over twice the number of particles.
+
+    Reference: Burda, Grosse and Salakhutdinov (2016), Importance weighted autoencoders.
+    """
+    check_programs(program, guide, "ppl.log_evidence_bound")
+    check_guide(program, guide, exact_sites(program))
+    given = given_params((program, guide), params, backend, precision, seed)
+    return evidence_dataset(program, guide, given, particles, chunk, backend, precision, seed, {})
+
+
+def given_params(
+    programs: Sequence[Program], params: Mapping[str, Any] | Posterior | None, backend: str, precision: str, seed: int
+) -> dict[str, np.ndarray]:
+    """Values of all parameters of some programs, and of nothing else.
+
+    Raises:
+        ModelError: a parameter has no value.
+        UnknownNameError: there is no such parameter.
+        ShapeError: values of another shape.
+    """
+    from .posterior import Posterior
+
+    start: dict[str, np.ndarray] = {}
+    for program in programs:
+        start |= compiled(program, backend, precision, seed).params
+    if params is None and not start:
+        return {}
+    whole = isinstance(params, Posterior)
+    items = params.params if isinstance(params, Posterior) else params or {}
+    given = {n: np.asarray(a) for n, a in items.items()}
+    missing = [name for name in start if name not in given]
+    if missing:
+        raise ModelError(
+            f"parameter {missing[0]!r} has no value, and one that was not fitted would count as if it had been.",
+            model=programs[0].name,
+            expected=f"values of {list(start)}",
+            got="none" if params is None else f"values of {list(given)}",
+            remedy="Pass params=fit.params; the starting values are ppl.compile(program).params.",
+        )
+    unknown = [name for name in given if name not in start]
+    if unknown and not whole:
+        raise UnknownNameError(
+            f"there is no parameter {unknown[0]!r}.",
+            model=programs[0].name,
+            expected=f"one of {list(start)}",
+            got=repr(unknown[0]),
+            remedy=nearest(unknown[0], start),
+        )
+    for name, wanted in start.items():
+        if given[name].shape != wanted.shape:
+            raise ShapeError(
+                f"parameter {name!r} is given with the wrong shape.",
+                model=programs[0].name,
+                expected=str(wanted.shape),
+                got=str(given[name].shape),
+            )
+    return {name: given[name] for name in start}
+
+
+def evidence_dataset(
+    program: Program,
+    guide: Program,
+    params: Mapping[str, np.ndarray],
+    particles: int,
+    chunk: int | None,
+    backend: str,
+    precision: str,
+    seed: int,
+    labels: Mapping[str, Sequence[Any]],
+    chunk_bytes: int = CHUNK_BYTES,
+) -> xarray.Dataset:
+    """See `log_evidence_bound`; programs and parameters have been checked.
+
+    Args:
+        program: the observed model.
+        guide: the guide.
+        params: parameters of both.
+        particles: draws of the guide for each row.
+        chunk: particles that are held at a time.
+        backend: "numpyro" or "pyro".
+        precision: "float32" or "float64".
+        seed: for the draws.
+        labels: of the rows.
+        chunk_bytes: memory that intermediate results may take where `chunk` is None.
+    """
+    for name, item in (("particle", particles), ("particle in a chunk", 1 if chunk is None else chunk)):
+        if isinstance(item, bool) or not isinstance(item, (int, np.integer)) or item < 1:
+            raise ModelError(f"a bound needs at least one {name}.", model=program.name, got=repr(item))
+    from .conversion import build_dataset
+    from .ratios import LogWeights, Tally
+
+    target, own = (compiled(p, backend, precision, seed) for p in (program, guide))
+    weights = LogWeights(target, own, params)
+    tally = Tally(int(particles), weights.rows)
+    for ratios in weights.chunks(int(particles), seed, chunk, chunk_bytes):
+        tally.add(ratios)
+    names = () if weights.plate is None else (weights.plate.name,)
+    found = {n: getattr(tally, n) for n in ("bound", "standard_error", "elbo", "khat")}
+    arrays = {n: (names, a if names else a[0]) for n, a in found.items()}
+    totals = {
+        "total": float(tally.bound.sum()),
+        "total_standard_error": float(np.sqrt(np.square(tally.standard_error).sum())),
+    }
+    attrs = {"program": program.name, "guide": guide.name, "unit": "nats", "particles": int(particles), "seed": seed}
+    own = {name: labels[name] for name in names if name in labels}
+    return build_dataset(arrays, labels=own, attrs={**attrs, **totals, "backend": backend, "precision": precision})
+
+
+def fit_bound(
     fit: Posterior,
     inputs: Mapping[str, Any],
     data: Mapping[str, Any],
     particles: int,
     seed: int,
+    chunk: int | None = None,
     chunk_bytes: int = CHUNK_BYTES,
-) -> xarray.DataArray:
-    """See `Posterior.bound`.
+) -> xarray.Dataset:
+    """See `Posterior.log_evidence_bound`.
 
     Args:
         fit: a fit with a guide.
@@ -38,61 +184,50 @@ def importance_weighted_bound(
         data: new data of observed sites.
         particles: draws of the guide for each row.
         seed: for the draws.
-        chunk_bytes: memory that intermediate results may take.
+        chunk: particles that are held at a time.
+        chunk_bytes: memory that intermediate results may take where `chunk` is None.
     """
-    if isinstance(particles, bool) or not isinstance(particles, (int, np.integer)) or particles < 1:
-        raise ModelError("a bound needs at least one particle.", model=fit.program.name, got=repr(particles))
     if fit.guide is None:
-        raise ModelError(
-            "this fit has no guide, so there are no draws to bound the evidence with.",
-            model=fit.program.name,
-            got=f"a fit by {type(fit.method).__name__}",
-            remedy="Fit by SVI, or use log_evidence of ImportanceSampling.",
-        )
+        raise without_guide(fit)
     model, guide = _bound_programs(fit, inputs, data)
-    summed = [name for name in model.latents if name not in guide.sites]
-    if summed:
+    labels = {} if inputs else fit.coords
+    return evidence_dataset(
+        model, guide, fit.params, particles, chunk, fit.backend, fit.precision, seed, labels, chunk_bytes
+    )
+
+
+def without_guide(fit: Posterior) -> ModelError:
+    """The error about a fit whose method has no guide."""
+    return ModelError(
+        "this fit has no guide, so there are no draws to bound the evidence with.",
+        model=fit.program.name,
+        got=f"a fit by {type(fit.method).__name__}",
+        remedy="Fit by SVI, or use log_evidence of ImportanceSampling.",
+    )
+
+
+def check_programs(program: Any, guide: Any, what: str) -> None:
+    """Refuse what is no program, no guide, or a program without data.
+
+    Args:
+        program: the model.
+        guide: the guide.
+        what: the function that was called, for messages.
+    """
+    if not isinstance(program, Program):
         raise ModelError(
-            "the guide does not draw this site, which the fit summed out; bounds on the evidence need draws of all.",
-            site=summed[0],
-            model=model.name,
-            declared_at=model.sites[summed[0]].location,
-            expected=f"guide sites {sorted(model.latents)}",
-            got=f"guide sites {sorted(guide.sites)}",
-            remedy="The objective of the fit, in `diagnostics`, bounds the evidence of its own data.",
+            f"{what} needs a program.",
+            got=type(program).__name__,
+            remedy="Call the model with its inputs first: program = model(inputs).observe(site=data).",
         )
-    plate = independent_plate(model, guide)
-    sizes = {} if plate is None else {plate: model.plate(plate).size}
-    target, own = (compiled(p, fit.backend, fit.precision, fit.seed) for p in (model, guide))
-    width = bytes_per_draw(model, fit.precision) + bytes_per_draw(guide, fit.precision)
-    steps = list(pieces(particles, width, chunk_bytes))
-    seeds = np.random.SeedSequence(seed).generate_state(len(steps)) >> 1
-    total = np.full(tuple(sizes.values()), -np.inf)
-    for (place, index), own_seed in zip(steps, seeds, strict=True):
-        draws = simulated(own, {}, fit.params, len(index), int(own_seed), set(guide.sites), chunk_bytes)
-        latents = {name: draws[name] for name in model.latents}
-        ratio = np.zeros((len(index), *total.shape))
-        for sign, program, terms in (
-            (1.0, model, density_terms(target, latents, fit.params, len(index), chunk_bytes)),
-            (-1.0, guide, density_terms(own, draws, fit.params, len(index), chunk_bytes)),
-        ):
-            for name, term in terms.items():
-                ratio += sign * _by_row(program, name, term, plate)
-        total = np.logaddexp(total, np.logaddexp.reduce(ratio[: place.stop - place.start], axis=0))
-    bound = np.asarray(total - np.log(particles))
-    labels = {} if inputs else {k: v for k, v in fit.coords.items() if k in sizes}
-    dataset = build_dataset({"bound": (tuple(sizes), bound)}, labels=labels)
-    return dataset["bound"].assign_attrs(unit="nats", particles=int(particles), seed=seed)
-
-
-def _by_row(program: Program, name: str, term: np.ndarray, plate: str | None) -> np.ndarray:
-    """One term of each draw, summed over all plates but the one whose rows are kept apart."""
-    if plate is None:
-        return term.reshape(len(term), -1).sum(axis=-1, dtype=float)
-    if program.by_name[name].plates[:1] != (program.plate(plate),):
-        # It reads no latent and belongs to no row.
-        return np.zeros((len(term), 1))
-    return term.reshape(*term.shape[:2], -1).sum(axis=-1, dtype=float)
+    if not isinstance(guide, Program):
+        raise not_a_guide(guide)
+    if not program.observed:
+        raise DataError(
+            "no site is observed, so there is no data to have evidence of.",
+            model=program.name,
+            remedy="Observe it: program.observe(site=array).",
+        )
 
 
 def _joined(fit: Posterior, name: str) -> ModelError:
@@ -114,6 +249,8 @@ def _bound_programs(fit: Posterior, inputs: Mapping[str, Any], data: Mapping[str
         UnknownNameError: data of something that the fit did not observe.
         DataError: a site that the fit observed has no data here.
     """
+    from .prediction import make_plan
+
     old, guide = fit.program, fit.guide
     assert guide is not None
     for name in data:

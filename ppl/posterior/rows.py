@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,24 +20,34 @@ if TYPE_CHECKING:
     from .posterior import Posterior
 
 
-def independent_plate(model: Program, guide: Program) -> str | None:
+def independent_plate(model: Program, guide: Program, exact: Collection[str] = ()) -> str | None:
     """The plate whose rows are independent of each other given the parameters, in the posterior and in the guide.
 
-    Every latent lies in it, as its outermost plate, and no density mixes its rows. None if there is no such plate, and
-    where sites of the model were summed out: the densities by site, which are ratios by row, do not know of the sum.
+    Every latent lies in it, as its outermost plate, and no density mixes its rows. None if there is no such plate: the
+    steps of a scan follow one another.
+
+    Args:
+        model: the model.
+        guide: the guide.
+        exact: sites of the model that are summed out. Where others than these lack a guide there is no such plate: the
+            densities by site, which are ratios by row, do not know of a sum.
     """
-    if model.latents.keys() - guide.sites.keys():
+    drawn = {n: s for n, s in model.latents.items() if n not in exact}
+    if drawn.keys() - guide.sites.keys():
         return None
-    plates = {site.plates[:1] for site in (*model.latents.values(), *guide.sites.values())}
+    plates = {site.plates[:1] for site in (*drawn.values(), *guide.sites.values())}
     if len(plates) != 1 or plates == {()}:
         return None
     ((plate,),) = plates
-    for program, latents in ((model, set(model.latents)), (guide, set(guide.sites))):
-        for name, term in log_density(program).terms.items():
+    for program, latents, summed in ((model, set(drawn), exact), (guide, set(guide.sites), ())):
+        if any(carry.time == plate for carry in program.carries.values()):
+            return None
+        density = log_density(program, exact=summed)
+        for name, term in density.terms.items():
             mixing = _mixes(term, latents, plate.name)
             if mixing is None:
                 continue
-            if mixing or program.by_name[name].plates[:1] != (plate,):
+            if mixing or density.plates[name][:1] != (plate,):
                 return None
     return plate.name
 

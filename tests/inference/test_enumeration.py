@@ -15,13 +15,13 @@ from scipy.special import logsumexp
 import ppl
 from ppl import dist, ops
 from ppl.backend.compiled import Compiled, get_backend
-from ppl.errors import ModelError, StrategyError
+from ppl.errors import StrategyError
 from ppl.inference import ELBO, IWELBO, NUTS, SVI, Adam, AutoDelta, AutoNormal, ImportanceSampling
 from ppl.inference.choose import choose
 from ppl.inference.exact import draw_exact
 from ppl.transforms.density import log_density
 from ppl.transforms.exact import exact_sites, finite_values
-from tests.budget import assert_frequencies, assert_mean
+from tests.budget import assert_frequencies, assert_mean, sigmas
 from tests.inference.cases import BACKENDS
 
 RNG = np.random.default_rng(11)
@@ -283,7 +283,7 @@ def test_minibatches_add_up_to_the_whole(backend: str):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_fit_knows_its_quality_and_refuses_what_needs_draws_of_all_sites(backend: str):
+def test_a_fit_knows_its_quality_and_bounds_the_evidence(backend: str):
     method = SVI(guide=AutoNormal(init=START), optimizer=Adam(0.05), steps=200, draws=100, progress=False)
     fit = ppl.infer(mixture(20).observe(y=Y), method, backend=backend)
     # The ratio is that of the summed density, which the guide approximates: the joint one would be far off.
@@ -293,8 +293,12 @@ def test_a_fit_knows_its_quality_and_refuses_what_needs_draws_of_all_sites(backe
     assert set(fit.draws) == {"weight", "centre", "side"}
     assert fit.khat is not None
     assert fit.khat < 1.0
-    with pytest.raises(ModelError, match="the guide does not draw this site, which the fit summed out"):
-        fit.bound()
+    # One weight for all rows, which share latents; the sum over sides is in it.
+    found = fit.log_evidence_bound(particles=2000)
+    assert found["bound"].dims == ()
+    elbo = float(np.mean(fit.log_p - fit.log_q))
+    assert abs(float(found["elbo"]) - elbo) < sigmas() * np.std(fit.log_p - fit.log_q) * (1 / 100 + 1 / 2000) ** 0.5
+    assert float(found["bound"]) > float(found["elbo"])
 
 
 def test_nuts_on_the_sum_is_the_mixture_written_by_hand():
@@ -440,10 +444,27 @@ def _infinite():
     ppl.sample("y", dist.Normal(m + n, 1.0))
 
 
+def _many():
+    m = ppl.sample("m", dist.Normal(0.0, 1.0))
+    values = [ppl.sample(f"z{i}", dist.Categorical(logits=np.zeros(40))) for i in range(4)]
+    ppl.sample("y", dist.Normal(m + sum(values), 1.0))
+
+
+def _many_in_the_end():
+    """Each term reads two sites only, but summing out the first one joins all the others."""
+    m = ppl.sample("m", dist.Normal(0.0, 1.0))
+    hubs = [ppl.sample(f"z{i}", dist.Categorical(logits=np.zeros(40))) for i in range(5)]
+    for i, j in itertools.combinations(range(5), 2):
+        ppl.factor(f"pair{i}{j}", 0.1 * hubs[i] * hubs[j])
+    ppl.sample("y", dist.Normal(m, 1.0))
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize(
     ("body", "site", "shape", "options", "message"),
     [
+        (_many, "z0", (), {}, "discrete sites that 'y' depends on: every combination of their values counts"),
+        (_many_in_the_end, "z0", (), {}, "every combination of their values counts"),
         (_leaving, "z", (), {}, "'y' reads its values in plate 'rows' together"),
         (_crossing, "u", (2, 3), {}, "live in different plates and meet in both"),
         (_support, "m", (), {}, "its support depends on 'z', which is summed out"),

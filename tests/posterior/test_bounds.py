@@ -84,10 +84,10 @@ def test_more_particles_close_the_gap_as_one_over_their_number(backend: str):
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_pieces_are_put_together(backend: str):
-    from ppl.posterior.bounds import importance_weighted_bound
+    from ppl.posterior.bounds import fit_bound
 
     whole = fit(backend, spread=1.0)
-    found = importance_weighted_bound(whole, {}, {}, 1001, 3, chunk_bytes=20_000)
+    found = fit_bound(whole, {}, {}, 1001, 3, chunk_bytes=20_000)["bound"]
     exact = evidence(X)
     # A thousand weights of relative variance 1/3: a standard error of two percent of a nat.
     np.testing.assert_allclose(found, exact, atol=sigmas() * (1 / 3 / 1001) ** 0.5)

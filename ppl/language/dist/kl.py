@@ -48,6 +48,9 @@ def kl_divergence(q: Distribution, p: Distribution) -> Value | None:
         return None
     if _same(q, p):
         return lift(0.0)
+    if q.family == "Nearest":
+        # A point by its value, but the strategy of such a site has terms of its own in its density.
+        return None
     q, p = q.spelled(), p.spelled()
     if isinstance(q, Delta):
         return lift(add(q.params["log_density"], neg(p.log_prob(q.draw(_NO_NOISE))))) if q.mask_value is None else None
@@ -63,6 +66,25 @@ def kl_divergence(q: Distribution, p: Distribution) -> Value | None:
 
 
 _NO_NOISE: Any = None  # a Delta draws nothing
+
+
+def element_divergences(q: Distribution, p: Distribution) -> Value | None:
+    """E_q[log q - log p] of each number of a draw, in nats, of shape `event_shape`.
+
+    Args:
+        q: the distribution that draws come from.
+        p: the other one, of the same event shape.
+
+    Returns:
+        None where the numbers are not independent, some are masked, or there is no closed form.
+    """
+    q, p = q.spelled(), p.spelled()
+    joint = q.event_rank or p.event_rank or q.mask_value is not None or p.mask_value is not None
+    rule = RULES.get((type(q), type(p)))
+    if joint or rule is None or q.event_shape != p.event_shape:
+        return None
+    terms = lift(rule(q, p))
+    return terms if terms.shape == q.event_shape else apply("broadcast_to", terms, shape=q.event_shape)
 
 
 def _same(q: Distribution, p: Distribution) -> bool:
