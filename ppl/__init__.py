@@ -8,6 +8,8 @@ from . import inference as inference
 from .backend.comparison import agreement as agreement
 from .backend.compiled import compile as compile
 from .backend.ejection import eject as eject
+from .inference.amortized import calibrate as calibrate
+from .inference.gradient_report import gradient_report as gradient_report
 from .inference.infer import infer as infer
 from .language import dist as dist
 from .language import nn as nn
@@ -33,6 +35,7 @@ __all__ = [
     "Posterior",
     "Program",
     "agreement",
+    "calibrate",
     "compile",
     "deterministic",
     "dist",
@@ -40,6 +43,7 @@ __all__ = [
     "errors",
     "external",
     "factor",
+    "gradient_report",
     "infer",
     "inference",
     "latent_report",

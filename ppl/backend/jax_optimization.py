@@ -13,14 +13,14 @@ import optax
 from jax.extend.core import Literal
 
 from .jax_arrays import draw_noise, x64
-from .jax_parts import parted
+from .jax_parts import as_real, parted
 from .protocol import Arrays, Averaging, NoiseShape, OptimizerSpec, Part
 
 
 def _schedule(spec: OptimizerSpec) -> Any:
     """The learning rate as optax takes it: a number, or a function of the number of steps."""
     curve = spec.decay
-    return spec.learning_rate if curve is None else lambda count: spec.learning_rate * curve.at(count, jnp)
+    return spec.learning_rate if curve is None else lambda count: spec.learning_rate * curve.at(as_real(count), jnp)
 
 
 def make_optimizer(spec: OptimizerSpec) -> optax.GradientTransformation:
@@ -57,7 +57,7 @@ def averaged(transform: optax.GradientTransformation, averaging: Averaging) -> o
         mean, count, inner = state
         updates, inner = transform.update(updates, inner, params)
         after = optax.apply_updates(params, updates)
-        rate = averaging.rate(count + 1, jnp)
+        rate = averaging.rate(as_real(count + 1), jnp)
         mean = jax.tree_util.tree_map(lambda m, p: m + rate.astype(m.dtype) * (p - m), mean, after)
         return updates, (mean, count + 1, inner)
 

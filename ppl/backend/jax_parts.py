@@ -12,6 +12,11 @@ import optax
 from .protocol import OptimizerSpec, Part, UpdateSpec
 
 
+def as_real(count: jax.Array) -> jax.Array:
+    """A number of steps in the precision in force; JAX divides integers of 32 bits in single precision."""
+    return count.astype(jnp.result_type(float))
+
+
 def parted(
     parts: Sequence[Part], make: Callable[[OptimizerSpec], optax.GradientTransformation]
 ) -> optax.GradientTransformation:
@@ -40,7 +45,7 @@ def formula(spec: UpdateSpec, names: Sequence[str]) -> optax.GradientTransformat
         count, kept = state
         own = {n: params[n] for n in names}
         dtype = own[names[0]].dtype
-        values = spec.values({n: updates[n] for n in names}, kept, count, jnp)
+        values = spec.values({n: updates[n] for n in names}, kept, as_real(count), jnp)
         values["rate"] = jnp.asarray(values["rate"], dtype)
         new = spec.function(own, values, {}, {})
         moved = {**updates, **{n: new[n] - own[n] for n in names}}

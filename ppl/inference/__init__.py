@@ -1,5 +1,8 @@
 """Inference: methods as values, passed to `ppl.infer`."""
 
+from .amortized import NPE as NPE
+from .amortized import Calibration as Calibration
+from .amortized import calibrate as calibrate
 from .gradient import ARM as ARM
 from .gradient import MVD as MVD
 from .gradient import REBAR as REBAR
@@ -13,6 +16,9 @@ from .gradient import Reparam as Reparam
 from .gradient import Running as Running
 from .gradient import StraightThrough as StraightThrough
 from .gradient import VectorQuantized as VectorQuantized
+from .gradient_report import GradientReport as GradientReport
+from .gradient_report import gradient_report as gradient_report
+from .guide import AutoAmortized as AutoAmortized
 from .guide import AutoDelta as AutoDelta
 from .guide import AutoFlow as AutoFlow
 from .guide import AutoMultivariateNormal as AutoMultivariateNormal
@@ -24,8 +30,11 @@ from .natural import IVON as IVON
 from .natural import NaturalGradient as NaturalGradient
 from .objective import CIWAE as CIWAE
 from .objective import CUBO as CUBO
+from .objective import DIWHVI as DIWHVI
 from .objective import ELBO as ELBO
+from .objective import HVI as HVI
 from .objective import IWELBO as IWELBO
+from .objective import IWHVI as IWHVI
 from .objective import MIWAE as MIWAE
 from .objective import PIWAE as PIWAE
 from .objective import VIS as VIS
@@ -53,12 +62,16 @@ __all__ = [
     "ARM",
     "CIWAE",
     "CUBO",
+    "DIWHVI",
     "ELBO",
     "EMA",
+    "HVI",
     "IVON",
     "IWELBO",
+    "IWHVI",
     "MIWAE",
     "MVD",
+    "NPE",
     "NUTS",
     "PIWAE",
     "REBAR",
@@ -68,16 +81,19 @@ __all__ = [
     "Adam",
     "AdamW",
     "Alternate",
+    "AutoAmortized",
     "AutoDelta",
     "AutoFlow",
     "AutoMultivariateNormal",
     "AutoNormal",
     "BetaELBO",
+    "Calibration",
     "CapacityELBO",
     "Cyclic",
     "DisARM",
     "Enumerate",
     "ForwardKL",
+    "GradientReport",
     "GumbelSoftmax",
     "ImportanceSampling",
     "Joined",
@@ -97,5 +113,7 @@ __all__ = [
     "StraightThrough",
     "VectorQuantized",
     "WakePhi",
+    "calibrate",
+    "gradient_report",
     "infer",
 ]

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ppl.errors import PlateError, UnknownNameError, nearest
+from ppl.program.missing import missing_plate
 from ppl.program.program import Program
 
 from .schedules import Curve
@@ -40,6 +41,7 @@ def batch_sizes(program: Program, batch_size: int | Mapping[str, int] | None) ->
             )
         sizes = {next(iter(outer)): batch_size}
     known = {p.name: p.plate for p in program.plates}
+    gaps = {missing_plate(n, 1).name: s for n, s in program.sites.items() if s.missing is not None}
     for name, size in sizes.items():
         if name not in known:
             raise UnknownNameError(f"there is no plate {name!r}.", model=program.name, remedy=nearest(name, known))
@@ -49,6 +51,17 @@ def batch_sizes(program: Program, batch_size: int | Mapping[str, int] | None) ->
                 model=program.name,
                 expected=f"1 to {known[name].size} rows",
                 got=str(size),
+            )
+        if name in gaps:
+            site = gaps[name]
+            raise PlateError(
+                f"the missing elements of {site.name!r} cannot be cut into minibatches: its rows read all of them.",
+                model=program.name,
+                declared_at=site.location,
+                plate=str(known[name]),
+                expected=f"a plate of rows, such as {', '.join(p.name for p in site.plates) or 'one around the site'}",
+                got=f"the elements of {site.name!r} that are missing",
+                remedy="Cut the plate that the site stands in: what is missing in other rows is left alone.",
             )
         carried = [c for c in program.carries.values() if c.time == known[name]]
         if carried and size < known[name].size:

@@ -17,7 +17,7 @@ from ppl.backend.protocol import Optimization
 from ppl.errors import FormatError, ModelError, PPLError, ShapeError, UnknownNameError, nearest
 from ppl.posterior.methods import register
 from ppl.posterior.posterior import Posterior
-from ppl.program.check import check_guide, not_a_guide
+from ppl.program.check import check_auxiliary, check_guide, not_a_guide
 from ppl.program.program import Program
 from ppl.transforms.exact import exact_sites
 
@@ -27,8 +27,10 @@ from .draws import guide_posterior
 from .gradient.contract import Strategy
 from .gradient.verdict import Report
 from .guide import AutoGuide, AutoNormal
+from .marginal import Marginalized, marginal_of, marginalized
 from .minibatch import Rows, batch_sizes
 from .objective import ELBO
+from .objective.checking import as_groups
 from .optimizers import EMA, Adam, Alternate
 from .parts import AnyOptimizer, optimizer_parts
 from .progress import Progress
@@ -121,9 +123,23 @@ class SVI:
         """
         guide = self.guide_program(program, seed)
         check_guide(program, guide, exact_sites(program))
+        averaged = self.averaged(program, guide)
         batch = batch_sizes(program, self.batch_size)
         check_minibatch((program, guide), batch)
-        return plan_surrogate(program, guide, self.objective, batch, self.strategies).report
+        whole = guide if averaged is None else averaged.program
+        return plan_surrogate(program, whole, self.objective, batch, self.strategies, averaged).report
+
+    def averaged(self, program: Program, guide: Program) -> Marginalized | None:
+        """The guide with fresh draws of its auxiliary sites, if the objective averages these out.
+
+        Raises:
+            StrategyError: it should, and does not.
+        """
+        marginal = marginal_of(as_groups(self.objective))
+        if marginal is None:
+            check_auxiliary(guide)
+            return None
+        return marginalized(program, guide, marginal)
 
     def start(self, program: Program, backend: Any, seed: int, precision: str) -> SVIRun:
         """A fit that has not taken a step yet."""
@@ -155,10 +171,11 @@ class SVIRun:
         self.model = Compiled(program, backend, precision, seed)
         init = None if isinstance(method.guide, Program) else method.guide.init
         guide = method.guide_program(program, seed, unconstrained_values(self.model, init))
-        self.guide = Compiled(guide, backend, precision, seed)
+        self.averaged = method.averaged(program, guide)
+        self.guide = Compiled(guide if self.averaged is None else self.averaged.program, backend, precision, seed)
         self.batch = batch_sizes(program, method.batch_size)
         self.surrogate: Surrogate = build_surrogate(
-            self.model, self.guide, method.objective, self.batch, method.strategies
+            self.model, self.guide, method.objective, self.batch, method.strategies, self.averaged
         )
         backend.check_step(self.surrogate.emitted, method.compile)
         self.space = ParameterSpace(self.model, self.guide)
@@ -350,6 +367,7 @@ class SVIRun:
             self.seed,
             self.method.draws,
             diagnostics,
+            self.averaged,
         )
 
 

@@ -11,8 +11,8 @@ from .autoencoders import vae as vae
 from .autoencoders import vae_encoder as vae_encoder
 from .bayesian_neural import bayesian_mlp as bayesian_mlp
 from .clustering import vade as vade
-from .deep_markov import backward_reader as backward_reader
-from .deep_markov import deep_markov as deep_markov
+from .deep_markov_model import backward_reader as backward_reader
+from .deep_markov_model import deep_markov as deep_markov
 from .discrete_codes import categorical_encoder as categorical_encoder
 from .discrete_codes import categorical_vae as categorical_vae
 from .discrete_codes import code_prior as code_prior

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
+
+from ppl.errors import ModelError
 
 if TYPE_CHECKING:
     import pandas
@@ -14,6 +16,15 @@ if TYPE_CHECKING:
 
     from .latents import LatentReport
     from .posterior import Posterior
+
+
+@runtime_checkable
+class Conditioned(Protocol):
+    """A method whose fit answers for other data."""
+
+    def condition(self, fit: Posterior, data: Mapping[str, Any]) -> Posterior:
+        """The posterior of other data."""
+        ...
 
 
 class Analysis:
@@ -145,6 +156,49 @@ class Analysis:
         if seed is None:
             seed = int(np.random.SeedSequence([self._fit.seed, 2]).generate_state(1)[0] >> 1)
         return fit_bound(self._fit, inputs or {}, data or {}, particles, seed, chunk)
+
+    def condition(self, **data: Any) -> Posterior:
+        """The posterior of other data, from a fit by an amortised method (`NPE`); nothing is fitted again.
+
+        Args:
+            data: of observed sites, of the shapes that the fit had; those that are left out keep theirs.
+
+        Returns:
+            A posterior with draws, log p and log q of its own. Its `problems` say where the data is unlike all
+            simulations, and a warning does so too.
+
+        Raises:
+            ModelError: the method of the fit answers for its own data alone.
+            UnknownNameError: the fit observed no such site.
+            ShapeError: data of another shape.
+        """
+        fit = self._fit
+        if not isinstance(fit.method, Conditioned):
+            raise ModelError(
+                f"a fit by {type(fit.method).__name__} answers for its own data alone.",
+                model=fit.program.name,
+                expected="a fit by an amortised method, such as NPE",
+                remedy="Fit again: ppl.infer(program.observe(...), method).",
+            )
+        return fit.method.condition(fit, data)
+
+    def importance_corrected(self) -> Posterior:
+        """The draws of a guide as weighted draws of the posterior, by the ratio of log p to log q.
+
+        Returns:
+            A weighted posterior with the same draws, an estimate of `log_evidence`, and `ess` in its diagnostics.
+            Where `khat` is above 0.7 the weights are of no use.
+
+        Raises:
+            ModelError: the draws are none of a guide whose densities are known.
+            StrategyError: all weights are zero.
+
+        `predict`, `summary`, `mean` and the others honour the weights. The draws are those that there are: for more,
+        fit with a larger `draws`.
+        """
+        from .correction import importance_corrected
+
+        return importance_corrected(self._fit)
 
     def latent_report(self, *, draws: int = 100, chunk: int | None = None, seed: int | None = None) -> LatentReport:
         """Rate and distortion by site and layer, active units and posterior collapse: `ppl.latent_report` of this fit.

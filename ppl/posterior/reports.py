@@ -107,7 +107,7 @@ def problems(fit: Posterior) -> list[str]:
         worth, total = weighing.effective_draws(fit.weights), fit.weights.size
         if worth < 0.01 * total or worth < 10:
             found.append(f"the {total} weighted draws are worth {worth:.1f}: a few of them carry all the weight.")
-    return found
+    return found + [str(problem) for problem in fit.diagnostics.get("problems", ())]
 
 
 # --- text -----------------------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from ppl.inference import NUTS, SVI, Adam, AutoDelta, AutoNormal, ImportanceSamp
 from ppl.inference.exact import draw_exact
 from ppl.transforms.density import log_density
 from ppl.transforms.exact import exact_sites
-from tests.budget import FALSE_ALARM, assert_mean, sigmas
+from tests.budget import assert_frequencies, assert_mean, sigmas
 from tests.inference.cases import BACKENDS
 from tests.inference.chain_programs import MOVES, PROGRAMS, T, Y, scan
 from tests.inference.test_enumeration import combinations, continuous, every_combination
@@ -125,14 +125,6 @@ def test_paths_are_drawn_from_their_joint_distribution(name: str):
             each, found = values.reshape(len(joint), -1) == own, drawn[site].reshape(count, -1) == own
             for here, there in ((each, found), (each[:, 1:] & each[:, :-1], found[:, 1:] & found[:, :-1])):
                 assert_frequencies(there, wanted @ here)
-
-
-def assert_frequencies(hits: np.ndarray, wanted: np.ndarray) -> None:
-    """Independent rows hit each column as often as they should, by the binomial distribution itself."""
-    found, count = hits.sum(0), len(hits)
-    wanted = np.clip(wanted, 0.0, 1.0)
-    tails = np.minimum(stats.binom.cdf(found, count, wanted), stats.binom.sf(found - 1, count, wanted))
-    assert np.all(2.0 * len(wanted) * tails > FALSE_ALARM), f"{found / count} where {wanted} was expected"
 
 
 def test_draws_are_equal_on_both_backends_and_computed_values_follow():
@@ -253,7 +245,7 @@ def test_minibatches_of_series_add_up_to_the_whole(backend: str):
     assert np.ptp(parts) > 0.0
 
 
-def test_pyro_and_numpyro_sum_to_the_same_density():
+def test_pyro_and_numpyro_have_the_same_density_and_marginals():
     """Pyro's TraceEnum_ELBO over markov steps and NumPyro's enumerated scan, on models written by hand in each."""
     import numpyro
     import numpyro.distributions as nd
@@ -274,17 +266,24 @@ def test_pyro_and_numpyro_sum_to_the_same_density():
             pyro.sample(f"y_{t}", pd.Normal(at[z], 0.7), obs=torch.as_tensor(Y[t]))
 
     theirs = -TraceEnum_ELBO(max_plate_nesting=0).loss(torch_model, lambda: None)
+    found = TraceEnum_ELBO(max_plate_nesting=0).compute_marginals(torch_model, lambda: None)
+    marginals = np.stack([np.asarray(found[f"z_{t}"].probs) for t in range(T)])
 
-    def jax_model(y):
-        def step(z, y):
+    def jax_model(y, pull):
+        def step(z, row):
             z = numpyro.sample("z", nd.Categorical(jnp.asarray(MOVES)[z]))
-            numpyro.sample("y", nd.Normal(jnp.asarray(centre)[z], 0.7), obs=y)
+            log_prob = nd.Normal(jnp.asarray(centre)[z], 0.7).log_prob(row[0]) + row[1][z]
+            numpyro.sample("y", nd.Delta(jnp.broadcast_to(row[0], z.shape), log_prob), obs=row[0])
             return z, None
 
-        numpyro_scan(step, 1, y)
+        numpyro_scan(step, 1, (y, pull))
+
+    def jax_total(pull):
+        return enumerated(enum(config_enumerate(jax_model), first_available_dim=-1), (jnp.asarray(Y), pull), {}, {})[0]
 
     with jax.enable_x64(True):
-        others = enumerated(enum(config_enumerate(jax_model), first_available_dim=-1), (jnp.asarray(Y),), {}, {})[0]
+        # The slope by a weight on each value is the probability of that value.
+        others, slopes = jax.value_and_grad(jax_total)(jnp.zeros((T, 3)))
 
     @ppl.model
     def model():
@@ -298,6 +297,10 @@ def test_pyro_and_numpyro_sum_to_the_same_density():
     ours = total_and_gradient(model().observe(y=Y), {}, "pyro")[0]
     assert theirs == pytest.approx(ours, rel=1e-6)
     assert float(others) == pytest.approx(ours, rel=1e-6)
+    np.testing.assert_allclose(marginals, slopes, rtol=1e-5, atol=1e-9)
+    for backend in BACKENDS:
+        drawn = ppl.infer(model().observe(y=Y), ImportanceSampling(4000), backend=backend).draws["z"][0]
+        assert_frequencies((drawn[..., None] == np.arange(3)).reshape(4000, -1), marginals.ravel())
 
 
 # --- what has no exact sum --------------------------------------------------------------------------------------------

@@ -26,8 +26,8 @@ def densities_of_the_lower_code(evidence: Array, backend: str) -> tuple[Array, A
     """
     guide = models.ladder_encoder(digits()[:100], lower=LOWER, upper=2, hidden=32)
     ours, theirs = (ppl.compile(p, backend, precision="float64") for p in (guide, ladder_vae()))
-    params = {**theirs.params, **ours.params, "lower_evidence.bias": evidence}
-    params["lower_evidence.weight"] = np.zeros_like(params["lower_evidence.weight"])
+    params = {**theirs.params, **ours.params, "lower_evidence.0.bias": evidence}
+    params["lower_evidence.0.weight"] = np.zeros_like(params["lower_evidence.0.weight"])
     drawn = ours.simulate((7,), key=ours.backend.key(0), params=params)
     draws = {name: ours.backend.to_numpy(values) for name, values in drawn.items()}
     log_q, log_p = (np.asarray(side.log_density(draws, params, by_site=True)["code"]) for side in (ours, theirs))

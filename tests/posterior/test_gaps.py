@@ -15,6 +15,7 @@ from scipy.special import logsumexp
 import ppl
 from ppl import dist, ops
 from ppl.backend.compiled import get_backend
+from ppl.errors import PlateError
 from ppl.inference import IWELBO, NUTS, SVI, Adam, AutoDelta, AutoNormal
 from ppl.posterior.posterior import Posterior
 from tests.budget import assert_mean, assert_variance, sigmas
@@ -63,6 +64,16 @@ def test_minibatches_with_imputed_elements_average_to_the_whole(backend: str):
     parts = still.start(program, get_backend(backend), 0, "float64").advance(3)
     assert parts.mean() == pytest.approx(whole[0], rel=1e-9)
     assert np.ptp(parts) > 0.0
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_minibatches_of_missing_elements_are_refused(backend: str):
+    method = SVI(guide=AutoNormal(), steps=2, batch_size={"x.gaps": 1}, progress=False)
+    with pytest.raises(PlateError, match="the missing elements of 'x' cannot be cut into minibatches") as caught:
+        ppl.infer(covariate().observe(x=X, y=OUT), method, backend=backend)
+    assert caught.value.expected == "a plate of rows, such as rows"
+    assert "Cut the plate that the site stands in" in (caught.value.remedy or "")
+    assert caught.value.declared_at is not None
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

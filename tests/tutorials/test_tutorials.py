@@ -55,10 +55,10 @@ class Page(HTMLParser):
 def test_there_are_tutorials() -> None:
     names = {
         "quickstart",
-        "mixtures_and_discrete_latents",
         "coming_from_pyro",
         "coming_from_numpyro",
         "time_series_and_missing_data",
+        "mixtures_and_discrete_latents",
         "your_own_network",
         "reading_a_posterior",
     }

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 from ppl.errors import ModelError, user_location
 from ppl.inference.schedules import Curve
 from ppl.posterior.methods import register
+from ppl.program.program import Program
 
 
 @register
@@ -202,10 +203,38 @@ def _sites_text(sites: Sites, without: tuple[str, ...] = ()) -> str:
 
 @register
 @dataclass(frozen=True, repr=False)
+class Marginal:
+    """The guide with its auxiliary sites averaged out.
+
+    Attributes:
+        guide: the guide.
+        keep: the sites that stay; None for those that the model has.
+        proposal: distribution of the others given these; None for the guide's own.
+        particles: how many draws of the others estimate the density, that of the guide included.
+    """
+
+    guide: Role
+    keep: tuple[str, ...] | None = None
+    proposal: Program | None = None
+    particles: int = 1
+
+    @property
+    def name(self) -> str:
+        """Whose density it is."""
+        return self.guide.name
+
+    def __repr__(self) -> str:
+        keep = "" if self.keep is None else f", keep={list(self.keep)}"
+        proposal = "" if self.proposal is None else f", proposal={self.proposal.name}"
+        return f"marginal({self.guide!r}{keep}{proposal}, particles={self.particles})"
+
+
+@register
+@dataclass(frozen=True, repr=False)
 class LogDensity(Expression):
     """Log density of model or guide at the guide's draws."""
 
-    program: Role
+    program: Role | Marginal
     sites: Sites = None
     without: tuple[str, ...] = ()
 
@@ -219,7 +248,7 @@ class LogWeight(Expression):
     """Log density of the model less that of the guide."""
 
     model: Role = model
-    guide: Role = guide
+    guide: Role | Marginal = guide
 
     def __repr__(self) -> str:
         return f"log_weight({self.model!r}, {self.guide!r})"

@@ -165,10 +165,10 @@ class Nearest(Rows):
         """The nearest row."""
         return self.row(self.nearest(self.output))
 
-    def spelled(self) -> Delta:
+    def spelled(self) -> Distribution:
         """All mass on the nearest row."""
         if self.element_shape:
-            return super().spelled()  # type: ignore[return-value]
+            return super().spelled()
         out = Delta(self.row(self.nearest(self.output)))
         out.mask_value, out.checked = self.mask_value, self.checked
         return out
