@@ -15,23 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
+from .judging import LOOKS, Verdict, decide, differences, ratios
+from .programs import Program, Ran, fingerprint
 
 Framework = Literal["jax", "torch", "process"]
-
-
-@dataclass(frozen=True)
-class Ran:
-    """What one block did.
-
-    `losses` has one entry per step (SVI: the loss in nats; NUTS: the potential energy of each draw). It is what shows
-    that two candidates optimise, or sample, the same thing. `seconds` replaces the outer clock where that would
-    include work that is not to be timed (a process shutting down).
-    """
-
-    steps: int
-    losses: Sequence[float] | np.ndarray = ()
-    seconds: float | None = None
 
 
 Block = Callable[[], Ran]
@@ -94,12 +81,15 @@ class Case:
     check_slack: float = 0.0  # relative difference of losses that is put down to chance beyond their errors
     memory: tuple[str, ...] = ()  # candidates whose peak memory is measured, each in a process of its own
     prepare: Callable[[], object] = lambda: None  # loads framework and data, which peak memory is also given without
-    rounds: int = 15
+    rounds: int = 15  # before the first look; twice and four times as many where that leaves a bound open
 
 
 @dataclass
 class Timing:
-    """Measured seconds per step, by the clock and of CPU, one entry a round, or why there are none."""
+    """Measured seconds per step, by the clock and of CPU, one entry a round, or why there are none.
+
+    `program` is the fingerprint of the compiled program, where a block tells it.
+    """
 
     name: str
     seconds: list[float] = field(default_factory=list)
@@ -109,24 +99,12 @@ class Timing:
     peak_mib: float = math.nan
     peak_above_data_mib: float = math.nan
     missing: str = ""
+    program: str = ""
 
     @property
     def median(self) -> float:
         """Median seconds per step."""
         return statistics.median(self.seconds) if self.seconds else math.nan
-
-
-def quartiles(values: Sequence[float]) -> tuple[float, float]:
-    """First and third quartile; both are the value itself if there is only one."""
-    if len(values) < 2:
-        return values[0], values[0]
-    first, _, third = statistics.quantiles(values, n=4, method="inclusive")
-    return first, third
-
-
-def ratios(ours: Sequence[float], peer: Sequence[float]) -> list[float]:
-    """ours / peer round by round: both were measured moments apart, so a slow drift of the machine cancels."""
-    return [a / b for a, b in zip(ours, peer, strict=True)]
 
 
 def measure(case: Case, *, quick: bool = False) -> list[Timing]:
@@ -144,7 +122,23 @@ def measure(case: Case, *, quick: bool = False) -> list[Timing]:
             timing.missing = f"{type(error).__name__}: {error}".splitlines()[0]
         else:
             blocks.append((timing, block))
-    for number in range(3 if quick else case.rounds):
+            if isinstance(block, Program):
+                timing.program = fingerprint(block.text())
+    if quick:
+        run_rounds(blocks, 3)
+        return timings
+    run_rounds(blocks, case.rounds)
+    for look in range(1, LOOKS):
+        # Only who is in an open bound goes on: the others have shown what there is to see.
+        wanted = {n for t in case.targets if verdict(t, timings) == "open" for n in (t.ours, t.peer)}
+        if wanted:
+            run_rounds([b for b in blocks if b[0].name in wanted], case.rounds * 2 ** (look - 1))
+    return timings
+
+
+def run_rounds(blocks: Sequence[tuple[Timing, Block]], rounds: int) -> None:
+    """Let all candidates run a block each, `rounds` times over."""
+    for number in range(rounds):
         # Every second round runs backwards, so that no candidate always follows the same other one.
         for timing, block in blocks if number % 2 else reversed(blocks):
             gc.collect()
@@ -154,7 +148,27 @@ def measure(case: Case, *, quick: bool = False) -> list[Timing]:
             if ran.seconds is None:
                 timing.cpu_seconds.append(cpu_seconds / ran.steps)
             timing.seconds.append((seconds if ran.seconds is None else ran.seconds) / ran.steps)
-    return timings
+
+
+def verdict(target: Target, timings: Sequence[Timing]) -> Verdict | None:
+    """Whether a bound is kept; None where one of its candidates was not measured."""
+    by_name = {t.name: t for t in timings}
+    ours, peer = by_name.get(target.ours), by_name.get(target.peer)
+    if ours is None or ours.missing or (target.peer and (peer is None or peer.missing)):
+        return None
+    if target.kind == "seconds":
+        return decide(ours.seconds, target.limit)
+    assert peer is not None
+    if target.kind == "seconds more":
+        return decide(differences(ours.seconds, peer.seconds), target.limit)
+    if target.kind == "ratio":
+        if ours.program and ours.program == peer.program:
+            return "yes" if target.limit >= 1 else "no"
+        return decide(ratios(ours.seconds, peer.seconds), target.limit)
+    # Memory is measured once, and hardly varies.
+    above = target.kind == "memory above data"
+    a, b = ((t.peak_above_data_mib if above else t.peak_mib) for t in (ours, peer))
+    return None if math.isnan(a / b) else "yes" if a / b <= target.limit else "no"
 
 
 def record_losses(block: Block, timing: Timing, steps: int) -> None:

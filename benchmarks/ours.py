@@ -14,8 +14,9 @@ from ppl.backend.compiled import get_backend
 from ppl.inference import ELBO, SVI, Adam, AutoNormal
 from ppl.inference.mcmc.nuts import Unconstrained
 
-from .harness import Block, Ran
+from .harness import Block
 from .peers import INITIAL_SCALE, SEED, numpyro_nuts
+from .programs import Ran
 
 
 def svi_block(program: ppl.Program, method: SVI, backend: str, steps: int) -> Block:

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from .harness import Block, Candidate, Case, Ran, Target
+from .harness import Block, Candidate, Case, Target
+from .programs import Program, Ran
 
 SEED = 0
 LOG_SQRT_2PI = 0.5 * float(np.log(2 * np.pi))
@@ -185,7 +186,7 @@ def numpyro_nuts(
         state, (leapfrogs, energies) = run(state, data)
         return Ran(int(leapfrogs.sum()), np.asarray(energies).reshape(draws, -1).mean(1))
 
-    return block
+    return Program(block, lambda: run.lower(state, data).compile().as_text() or "")
 
 
 # --- torch -------------------------------------------------------------------------------------------------------

@@ -9,7 +9,8 @@ import sys
 import time
 from functools import partial
 
-from .harness import Block, Candidate, Case, Ran, Target
+from .harness import Block, Candidate, Case, Target
+from .programs import Ran
 
 # Every script must end by calling done() once the loss of the first step is a Python float.
 PREAMBLE = """

@@ -5,7 +5,8 @@ The cost should depend on the statements of a program, not on its data: a plate 
 
 from functools import partial
 
-from .harness import Block, Candidate, Case, Ran, Target
+from .harness import Block, Candidate, Case, Target
+from .programs import Ran
 
 ROWS = 1_000_000
 

@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 # The zoo is written the way users write models, so its lines count as the user's.
@@ -93,7 +94,12 @@ class PPLError(Exception):
         expected: what would have been right, and where that comes from.
         got: what came instead.
         remedy: what to do.
+        params: the last good parameters of a fit that stopped here, by name; else None.
+        posterior: the `Posterior` of these, if draws of it have a density; else None.
     """
+
+    params: Any = None
+    posterior: Any = None
 
     def __init__(
         self,

@@ -6,6 +6,7 @@ import math
 from statistics import NormalDist
 
 import numpy as np
+from scipy import stats
 
 # Probability that one statistical assertion fails although the code is right.
 FALSE_ALARM = 2e-5
@@ -44,3 +45,16 @@ def assert_variance(draws: np.ndarray, expected: np.ndarray | float, effective: 
     off = np.abs(found - expected)
     allowed = sigmas(int(np.size(off))) * error
     assert np.all(off <= allowed), f"off by {np.max(off / error):.2f} standard errors"
+
+
+def assert_frequencies(hits: np.ndarray, wanted: np.ndarray) -> None:
+    """Independent rows hit each column as often as they should, by the binomial distribution itself.
+
+    Args:
+        hits: whether each draw hit, shape (count, events).
+        wanted: probability of each, shape (events,).
+    """
+    found, count = hits.sum(0), len(hits)
+    wanted = np.clip(wanted, 0.0, 1.0)
+    tails = np.minimum(stats.binom.cdf(found, count, wanted), stats.binom.sf(found - 1, count, wanted))
+    assert np.all(2.0 * len(wanted) * tails > FALSE_ALARM), f"{found / count} where {wanted} was expected"

@@ -298,6 +298,8 @@ for value, mean, sd in zip(new_bmi, predicted.mean(("chain", "draw")), predicted
 # | `poutine.condition`, `poutine.do` | `program.observe(...)`, `program.do(...)` |
 # | `poutine.trace(...).format_shapes()` | `print(program)` |
 # | `AutoNormal(model)`, `AutoMultivariateNormal(model)` | `AutoNormal()`, `AutoMultivariateNormal()` |
+# | `AutoIAFNormal(model)`, `AutoNormalizingFlow(...)` | `AutoFlow(kind="iaf")`, `AutoFlow()` |
+# | `TransformedDistribution(d, spline_coupling(8))` | `dist.Transformed(d, nn.SplineCoupling("flow", 8))` |
 # | `SVI(...)` and a loop of `svi.step` | `ppl.infer(program, SVI(...))` |
 # | `MCMC(NUTS(model), ...)` | `ppl.infer(program, NUTS(...))` |
 # | `Predictive(model, samples)` | `posterior.predict(...)` |

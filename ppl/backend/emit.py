@@ -27,7 +27,7 @@ HEADERS = {
         "from ppl.backend import jax_runtime as runtime\n"
     ),
 }
-GROUPS = {"input": "data", "param": "params", "noise": "noise", "key": "noise"}
+GROUPS = {"input": "data", "param": "params", "noise": "noise", "key": "noise", "scheduled": "index"}
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Argument:
     """One array that an emitted function reads.
 
     Attributes:
-        group: "params", "values", "data" or "noise".
+        group: "params", "values", "data", "noise", or "index" for what changes from step to step.
         key: its key there.
         name: name of the statement.
         dtype: the dtype kind it is wanted in.

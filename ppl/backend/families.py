@@ -128,6 +128,13 @@ def _one_hot(write: Writer, item: Distribution) -> str:
     return f"dist.OneHotCategorical({argument})" if write.library == "pyro" else f"dist.Multinomial(1, {argument})"
 
 
+def _codebook(write: Writer, item: Distribution) -> str:
+    if item.element_shape:
+        write.lacks("dist.Codebook with repetitions", "Its rows would be mixed.", "Put the repetitions in a plate.")
+    rows, logits = write.param(item, "codebook"), write.param(item, "logits")
+    return f"dist.MixtureSameFamily(dist.Categorical(logits={logits}), dist.Delta({rows}, event_dim=1))"
+
+
 def _half_student(write: Writer, item: Distribution) -> str:
     df, scale = write.param(item, "df"), write.param(item, "scale")
     return f"dist.FoldedDistribution(dist.StudentT({df}, 0.0, {scale}))"
@@ -243,6 +250,7 @@ CUSTOM: dict[str, Builder] = {
     "HalfStudentT": _half_student,
     "NegativeBinomial": _negative_binomial,
     "LKJCholesky": _lkj,
+    "Codebook": _codebook,
     "Delta": _delta,
     "MixtureSameFamily": _same_family,
     "Mixture": _mixture,

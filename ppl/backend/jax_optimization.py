@@ -13,17 +13,19 @@ import optax
 from jax.extend.core import Literal
 
 from .jax_arrays import draw_noise, x64
-from .jax_parts import parted
-from .protocol import Arrays, NoiseShape, OptimizerSpec, Part
+from .jax_parts import as_real, parted
+from .protocol import Arrays, Averaging, NoiseShape, OptimizerSpec, Part
+
+
+def _schedule(spec: OptimizerSpec) -> Any:
+    """The learning rate as optax takes it: a number, or a function of the number of steps."""
+    curve = spec.decay
+    return spec.learning_rate if curve is None else lambda count: spec.learning_rate * curve.at(as_real(count), jnp)
 
 
 def make_optimizer(spec: OptimizerSpec) -> optax.GradientTransformation:
     """The optax optimiser of a specification."""
-    rate: Any = spec.learning_rate
-    if spec.decay == "cosine":
-        rate = optax.cosine_decay_schedule(spec.learning_rate, spec.decay_steps, spec.final_fraction)
-    elif spec.decay == "exponential":
-        rate = optax.exponential_decay(spec.learning_rate, spec.decay_steps, spec.final_fraction)
+    rate = _schedule(spec)
     settings = dict(spec.settings)
     match spec.name:
         case "adam":
@@ -40,7 +42,26 @@ def make_optimizer(spec: OptimizerSpec) -> optax.GradientTransformation:
             base = optax.sgd(rate, momentum=settings["momentum"] or None)
         case _:
             base = optax.rmsprop(rate, decay=settings["alpha"], eps=settings["eps"], eps_in_sqrt=False)
-    return base if spec.clip_norm is None else optax.chain(optax.clip_by_global_norm(spec.clip_norm), base)
+    clips = [] if spec.clip_norm is None else [optax.clip_by_global_norm(spec.clip_norm)]
+    return optax.chain(*clips, base) if clips else base
+
+
+def averaged(transform: optax.GradientTransformation, averaging: Averaging) -> optax.GradientTransformation:
+    """An optimiser that keeps a running mean of the parameters it leads to, first in its state."""
+
+    def init(params: Any) -> Any:
+        mean = jax.tree_util.tree_map(jnp.array, params)
+        return mean, jnp.zeros((), jnp.int32), transform.init(params)
+
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        mean, count, inner = state
+        updates, inner = transform.update(updates, inner, params)
+        after = optax.apply_updates(params, updates)
+        rate = averaging.rate(as_real(count + 1), jnp)
+        mean = jax.tree_util.tree_map(lambda m, p: m + rate.astype(m.dtype) * (p - m), mean, after)
+        return updates, (mean, count + 1, inner)
+
+    return optax.GradientTransformation(init, update)
 
 
 def long_factors(loss: Callable[[Arrays], jax.Array], params: Arrays) -> frozenset[str]:
@@ -89,6 +110,7 @@ class JaxOptimization:
         optimizer: the optimiser, or one for each part of the parameters.
         key: where noise comes from.
         precision: "float32" or "float64".
+        averaging: the running mean of the parameters that is kept; None for none.
     """
 
     def __init__(
@@ -100,10 +122,14 @@ class JaxOptimization:
         optimizer: OptimizerSpec | tuple[Part, ...],
         key: jax.Array,
         precision: str,
+        averaging: Averaging | None = None,
     ) -> None:
         self.data = data
         self.precision = precision
+        self.averaging = averaging
         transform = parted(optimizer, make_optimizer) if isinstance(optimizer, tuple) else make_optimizer(optimizer)
+        if averaging is not None:
+            transform = averaged(transform, averaging)
         with x64(precision):
             start = {k: jnp.asarray(v, dtype=precision) for k, v in params.items()}
             self.carry: Any = (start, transform.init(start), key)
@@ -122,8 +148,12 @@ class JaxOptimization:
             return (optax.apply_updates(params, updates), state, key), own
 
         @partial(jax.jit, static_argnames=("steps", "turned"))
-        def many(carry: Any, index: Arrays, data: Arrays, steps: int, turned: frozenset[str]) -> tuple[Any, jax.Array]:
-            return jax.lax.scan(lambda c, i: step(c, i, data, turned), carry, index, length=steps)
+        def many(
+            carry: Any, index: Arrays, data: Arrays, steps: int, turned: frozenset[str]
+        ) -> tuple[Any, jax.Array, jax.Array]:
+            after, losses = jax.lax.scan(lambda c, i: step(c, i, data, turned), carry, index, length=steps)
+            sound = [jnp.all(jnp.isfinite(after[0][k]) | ~jnp.isfinite(v)) for k, v in carry[0].items()]
+            return after, losses, jnp.stack(sound).all()
 
         self.value = value
         self.many = many
@@ -131,15 +161,27 @@ class JaxOptimization:
     def run(
         self, steps: int, index: Mapping[str, np.ndarray], meanwhile: Callable[[], None] | None = None
     ) -> np.ndarray:
-        """Advance by some steps; the losses."""
-        rows = dict(index)
+        """Advance until a step is not finite; the losses."""
+        index = {k: v.astype(self.precision) if v.dtype.kind == "f" else v for k, v in index.items()}
         with x64(self.precision):
-            self._store({k: v[0] for k, v in rows.items()})
-            self.carry, losses = self.many(self.carry, rows, self.data, steps, self.turned)
-            # The call returns at once; the steps are taken by other threads.
-            if meanwhile is not None:
-                meanwhile()
-            return np.asarray(losses)
+            self._store({k: v[0] for k, v in index.items()})
+            # Arrays never change: this is the way back, and it costs nothing.
+            before, good = self.carry, steps
+            while good:
+                rows = {k: v[:good] for k, v in index.items()}
+                self.carry, losses, sound = self.many(before, rows, self.data, good, self.turned)
+                # The call returns at once; the steps are taken by other threads.
+                if meanwhile is not None:
+                    meanwhile()
+                    meanwhile = None
+                taken = np.asarray(losses)
+                finite = np.isfinite(taken)
+                if sound and finite.all():
+                    return taken
+                # A loss that is finite may have a gradient that is not: then the parameters show it after the step.
+                good = good - 1 if finite.all() else int(np.argmin(finite))
+            self.carry = before
+            return np.zeros(0)
 
     def _store(self, rows: Arrays) -> None:
         """Bring the state into the layout in which steps are fastest."""
@@ -153,13 +195,9 @@ class JaxOptimization:
         """The parameters now."""
         return turn(dict(self.carry[0]), self.turned)
 
-    def snapshot(self) -> Any:
-        """The state now; arrays never change, so it is kept as it is."""
-        return self.carry, self.turned
-
-    def rewind(self, snapshot: Any) -> None:
-        """Go back to a snapshot."""
-        self.carry, self.turned = snapshot
+    def averaged(self) -> Arrays:
+        """The running mean of the parameters, or the parameters now."""
+        return self.params() if self.averaging is None else turn(dict(self.carry[1][0]), self.turned)
 
     def state(self) -> dict[str, np.ndarray]:
         """Parameters, optimiser state and key as numpy arrays."""

@@ -27,7 +27,7 @@ from .jax_optimization import JaxOptimization
 from .jax_runtime import leaf_name
 from .native_names import native_values, network_variables, variable_names
 from .native_networks import is_library_made
-from .protocol import Arrays, ChunkRound, NoiseShape, NUTSResult, NUTSSettings, OptimizerSpec, Part
+from .protocol import Arrays, Averaging, ChunkRound, NoiseShape, NUTSResult, NUTSSettings, OptimizerSpec, Part
 from .spelling import JAX, Spelling
 
 
@@ -224,9 +224,10 @@ class NumPyroBackend:
         key: jax.Array,
         precision: str,
         compile: bool,
+        averaging: Averaging | None = None,
     ) -> JaxOptimization:
         """Start an optimisation; steps are fused by `lax.scan`."""
-        return JaxOptimization(loss, params, data, tuple(noise), optimizer, key, precision)
+        return JaxOptimization(loss, params, data, tuple(noise), optimizer, key, precision, averaging)
 
     def nuts(
         self,

@@ -5,6 +5,7 @@ Everything above this room is written once against `Backend`; there is no branch
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import numpy as np
 from ppl.program.networks import NetworkSpec
 from ppl.program.program import Program
 
+from .curves import CurveSpec
 from .emit import Emitted
 from .spelling import Spelling
 
@@ -44,17 +46,72 @@ class OptimizerSpec:
 
     Attributes:
         name: "adam", "adamw", "sgd" or "rmsprop".
-        learning_rate: step size, or (start, end, steps) of a cosine or exponential decay (see `decay`).
+        learning_rate: step size.
         settings: further settings by name.
+        decay: what the step size is multiplied by, step by step; None for one.
+        clip_norm: gradients of a larger Euclidean norm are scaled down to it; None for no clipping.
     """
 
     name: str
     learning_rate: float
     settings: tuple[tuple[str, float], ...] = ()
-    decay: str | None = None
-    decay_steps: int = 0
-    final_fraction: float = 0.0
+    decay: CurveSpec | None = None
     clip_norm: float | None = None
+
+
+@dataclass(frozen=True)
+class UpdateSpec:
+    """An optimiser as a formula of our own.
+
+    Attributes:
+        function: emitted function of (params, values, data, noise) to new parameters and new numbers by name; `values`
+            holds the numbers, `gradient of NAME` of each parameter, and `rate`.
+        source: its text.
+        state: the numbers that it keeps from step to step, and what they start from.
+        learning_rate: step size.
+        decay: what the step size is multiplied by, step by step; None for one.
+    """
+
+    function: Callable[..., Any]
+    source: str
+    state: Mapping[str, np.ndarray]
+    learning_rate: float
+    decay: CurveSpec | None = None
+
+    def values(self, gradients: Mapping[str, Array], state: Mapping[str, Array], steps: Any, xp: Any) -> Arrays:
+        """What the function is called with.
+
+        Args:
+            gradients: of the loss, by parameter.
+            state: the numbers that it keeps.
+            steps: how many were taken before.
+            xp: numpy, or what answers to the same names.
+        """
+        rate = self.learning_rate * (1.0 if self.decay is None else self.decay.at(steps, xp))
+        return {**state, "rate": rate, **{f"gradient of {n}": g for n, g in gradients.items()}}
+
+
+@dataclass(frozen=True)
+class Averaging:
+    """A running mean of the parameters over the steps.
+
+    Attributes:
+        decay: weight of a step against the one after it; 1 gives the mean of all.
+        start: steps before the first that counts.
+    """
+
+    decay: float
+    start: int = 0
+
+    def rate(self, steps: Any, xp: Any) -> Any:
+        """How far the mean moves towards the newest parameters after some steps.
+
+        The weights of what counts so far sum to one, so that the start leaves no trace.
+        """
+        counted = xp.maximum(steps - self.start, 1)
+        if self.decay == 1.0:
+            return 1.0 / counted
+        return (1.0 - self.decay) / -xp.expm1(counted * math.log(self.decay))
 
 
 @dataclass(frozen=True)
@@ -87,7 +144,7 @@ class Part:
     """
 
     names: tuple[str, ...]
-    optimizer: OptimizerSpec
+    optimizer: OptimizerSpec | UpdateSpec
     turns: tuple[int, int, int] | None = None
 
 
@@ -97,15 +154,16 @@ class Optimization(Protocol):
     def run(
         self, steps: int, index: Mapping[str, np.ndarray], meanwhile: Callable[[], None] | None = None
     ) -> np.ndarray:
-        """Advance by some steps.
+        """Advance by some steps, or until the loss or its gradient is not finite: that step is not taken.
 
         Args:
             steps: how many.
-            index: for each subsampled plate the rows of each step, shape (steps, batch).
+            index: for each subsampled plate the rows of each step, shape (steps, batch); for each curve that the loss
+                reads its numbers, shape (steps,).
             meanwhile: what else there is to do; called where the steps run without this thread.
 
         Returns:
-            The loss at each step, in nats, shape (steps,).
+            The loss at each step that was taken, in nats.
         """
         ...
 
@@ -113,12 +171,8 @@ class Optimization(Protocol):
         """The parameters now, as arrays of the backend."""
         ...
 
-    def snapshot(self) -> Any:
-        """The state now, for `rewind` only; costs no more than a copy of the parameters."""
-        ...
-
-    def rewind(self, snapshot: Any) -> None:
-        """Go back to a snapshot."""
+    def averaged(self) -> Arrays:
+        """The mean of the parameters over the steps so far, if it was asked for; else the parameters now."""
         ...
 
     def state(self) -> dict[str, np.ndarray]:
@@ -284,6 +338,7 @@ class Backend(Protocol):
         key: Key,
         precision: str,
         compile: bool,
+        averaging: Averaging | None = None,
     ) -> Optimization:
         """Start an optimisation of loss(params, values, data, noise, index) over `params`."""
         ...

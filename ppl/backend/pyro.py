@@ -20,7 +20,7 @@ from ppl.program.program import Program
 
 from .emit import Emitted, execute
 from .native_names import native_owners, native_values, network_variables, variable_names
-from .protocol import Arrays, ChunkRound, NoiseShape, NUTSResult, NUTSSettings, OptimizerSpec, Part
+from .protocol import Arrays, Averaging, ChunkRound, NoiseShape, NUTSResult, NUTSSettings, OptimizerSpec, Part
 from .spelling import TORCH, Spelling
 from .torch_chunks import chunked
 from .torch_foreign import foreign_function, module_shape
@@ -65,8 +65,10 @@ class PyroBackend:
         array = np.asarray(item)
         if not array.ndim:
             return torch.as_tensor(array.item(), dtype=dtype)
-        # Emitted functions write to no argument, so data may stay where it is; torch takes no read-only memory though.
-        return torch.as_tensor(array if array.flags.writeable else array.copy(), dtype=dtype)
+        # Emitted functions write to no argument, so data may stay where it is; but torch takes no read-only memory, and
+        # none that runs backwards.
+        borrowed = array.flags.writeable and min(array.strides) >= 0
+        return torch.as_tensor(array if borrowed else array.copy(), dtype=dtype)
 
     def to_numpy(self, array: Any) -> np.ndarray:
         """A numpy array."""
@@ -267,10 +269,11 @@ class PyroBackend:
         key: torch.Generator,
         precision: str,
         compile: bool,
+        averaging: Averaging | None = None,
     ) -> TorchOptimization:
         """Start an optimisation."""
         dtype = getattr(torch, precision)
-        return TorchOptimization(loss, params, data, noise, optimizer, key, dtype, compile)
+        return TorchOptimization(loss, params, data, noise, optimizer, key, dtype, compile, averaging)
 
     def nuts(
         self,

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .protocol import Arrays, Part
-from .torch_steps import EagerStep, Objective
+from .protocol import Arrays, Part, UpdateSpec
+from .torch_steps import EagerStep, Objective, loss_and_gradients
 
 
 class Store(Protocol):
@@ -54,6 +54,44 @@ class PartedStore:
         return out
 
 
+class FormulaStep:
+    """The update of one part by a formula of our own.
+
+    Args:
+        store: its parameters.
+        spec: the formula.
+    """
+
+    def __init__(self, store: Store, spec: UpdateSpec) -> None:
+        self.store = store
+        self.spec = spec
+        for leaf in store.leaves:
+            leaf.requires_grad_()
+        self.slots = {k: torch.as_tensor(np.array(v), dtype=store.leaves[0].dtype) for k, v in spec.state.items()}
+        self.done = 0
+
+    def update(self, gradients: Sequence[Tensor]) -> None:
+        """Move the leaves."""
+        with torch.no_grad():
+            own = self.store.unpack([x.detach() for x in self.store.leaves])
+            values = self.spec.values(self.store.unpack(list(gradients)), self.slots, self.done, np)
+            values["rate"] = torch.as_tensor(values["rate"], dtype=self.store.leaves[0].dtype)
+            new = self.spec.function(own, values, {}, {})
+            for name, place in own.items():
+                place.copy_(new[name])
+            self.slots = {k: new[k] for k in self.slots}
+        self.done += 1
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Its numbers by name, and the steps of its learning rate."""
+        return {f"kept.{k}": v.numpy().copy() for k, v in self.slots.items()} | {"done": np.asarray(self.done)}
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Go back to a state."""
+        self.slots = {k: torch.as_tensor(np.array(state[f"kept.{k}"])) for k in self.slots}
+        self.done = int(state["done"])
+
+
 class PartedStep:
     """Autograd once, then the optimiser of each part whose turn it is.
 
@@ -69,19 +107,24 @@ class PartedStep:
         self.places = store.ranges()
         self.turns = [p.turns for p in parts]
         self.steps = [
-            EagerStep(objective, store.leaves[r], p.optimizer) for r, p in zip(self.places, parts, strict=True)
+            FormulaStep(own, p.optimizer)
+            if isinstance(p.optimizer, UpdateSpec)
+            else EagerStep(objective, store.leaves[r], p.optimizer)
+            for own, r, p in zip(store.stores, self.places, parts, strict=True)
         ]
         self.done = 0
 
-    def __call__(self, data: Arrays, noise: list[Tensor], rows: Arrays) -> Tensor:
-        """Take one step; the loss before it."""
-        value = self.objective(self.leaves, data, noise, rows)
-        grads = torch.autograd.grad(value, self.leaves)
+    def __call__(self, data: Arrays, noise: list[Tensor], rows: Arrays) -> float | None:
+        """Take one step; the loss before it, or None if the step could not be taken."""
+        found = loss_and_gradients(self.objective, self.leaves, data, noise, rows)
+        if found is None:
+            return None
+        loss, grads = found
         for step, place, turns in zip(self.steps, self.places, self.turns, strict=True):
             if turns is None or turns[1] <= self.done % turns[0] < turns[2]:
                 step.update(grads[place])
         self.done += 1
-        return value.detach()
+        return loss
 
     def state(self) -> dict[str, np.ndarray]:
         """State of all optimisers by name."""

@@ -18,12 +18,41 @@ from .torch_foreign import map_elements
 from .torch_layers import attention, avg_pool, conv, conv_transpose, folded, layer_norm, max_pool, recurrent
 
 
+class _BernoulliLogProb(torch.autograd.Function):
+    """value * logits - softplus(logits), with one array in memory each way where autograd would hold four."""
+
+    @staticmethod
+    def forward(logits: Tensor, value: Tensor) -> Tensor:
+        # From the threshold on softplus gives its argument: at 20, torch's own, that is wrong by 2e-9.
+        return F.softplus(logits, threshold=40.0).neg_().addcmul_(value, logits)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        (grad,) = grads
+        logits, value = ctx.saved_tensors
+        mean = torch.sigmoid(logits)
+        if torch.is_grad_enabled():
+            return (value - mean) * grad, None
+        return torch.sub(value, mean, out=mean).mul_(grad), None
+
+
+# Numbers from which memory counts more than the fifty microseconds that a function of our own costs.
+LARGE = 1 << 16
+
+
 def bernoulli_log_prob(logits: Any, value: Any) -> Tensor:
-    """Log Bernoulli(value; logits), elementwise; the fused kernel where shapes allow it."""
+    """Log Bernoulli(value; logits), elementwise; the library's kernel where shapes allow it."""
     if isinstance(logits, Tensor) and isinstance(value, Tensor) and logits.shape == value.shape:
-        return -F.binary_cross_entropy_with_logits(logits, value, reduction="none")
+        # A compiled graph holds no more than it needs.
+        if logits.numel() < LARGE or value.requires_grad or torch.compiler.is_compiling():
+            return -F.binary_cross_entropy_with_logits(logits, value, reduction="none")
+        return _BernoulliLogProb.apply(logits, value)
     logits = torch.as_tensor(logits)
-    return value * logits - F.softplus(logits)
+    return value * logits - F.softplus(logits, threshold=40.0)
 
 
 def clipped_sigmoid(x: Tensor) -> Tensor:
@@ -204,14 +233,17 @@ def chain(
     alpha = (first + own[..., 0, :]).clamp(min=lowest)
     steps, values = own.shape[-2] - 1, own.shape[-1]
     pair = pair[..., 1:, :, :] if moving else pair.unsqueeze(-3)
-    batch = torch.broadcast_shapes(alpha.shape[:-1], own.shape[:-2], pair.shape[:-3])
+    # Axes that only the first step has (the values of a site it starts from) join at the end.
+    batch = torch.broadcast_shapes(own.shape[:-2], pair.shape[:-3])
     kept = torch.zeros((), dtype=own.dtype, device=own.device)
     if steps * values**3 * max(1, math.prod(batch)) > 2 * _LARGEST_TREE:
-        for t in range(steps):
-            onward = (pair[..., t if moving else 0, :, :] + alpha.unsqueeze(-2)).clamp(min=lowest)
-            alpha = (torch.logsumexp(onward, -1) + own[..., t + 1, :]).clamp(min=lowest)
-            top = alpha.detach().amax(-1, keepdim=True)
-            alpha, kept = alpha - top, kept + top[..., 0]
+        later = torch.zeros(values, dtype=own.dtype, device=own.device)
+        for t in reversed(range(steps)):
+            ahead = (later + own[..., t + 1, :]).unsqueeze(-1) + pair[..., t if moving else 0, :, :]
+            later = torch.logsumexp(ahead.clamp(min=lowest), -2).clamp(min=lowest)
+            top = later.detach().amax(-1, keepdim=True)
+            later, kept = later - top, kept + top[..., 0]
+        alpha = alpha + later
     else:
         product = (pair + own[..., 1:, :].unsqueeze(-1)).clamp(min=lowest)
         while product.shape[-3] > 1:
@@ -225,7 +257,8 @@ def chain(
         if product.shape[-3]:
             alpha = torch.logsumexp(product[..., 0, :, :] + alpha.unsqueeze(-2), -1)
     total = torch.logsumexp(alpha, -1) + kept
-    return torch.where(total > lowest / 2.0, total, -torch.inf).expand(batch)
+    total = torch.where(total > lowest / 2.0, total, -torch.inf)
+    return total.expand(torch.broadcast_shapes(total.shape, batch))
 
 
 def _flat(x: Tensor, times: int, sites: int) -> Tensor:

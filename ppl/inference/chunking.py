@@ -24,7 +24,7 @@ from ppl.program.simplify import simplify
 from ppl.program.values import Axis, Plate, Value, reference, rewrite, walk
 
 # What stays where it is read: arrays that are there anyway.
-LEAVES = frozenset(["const", "param", "input", "site", "noise", "key", "plate_index"])
+LEAVES = frozenset(["const", "param", "input", "site", "noise", "key", "plate_index", "scheduled"])
 
 
 @dataclass

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # How many draws of fresh noise are looked at: the noise of the step itself is gone.
 TRIES = 10
-_KEPT = "The state before this step is kept."
+_KEPT = "The state before this step is kept: `params` and `posterior` of this error are those of the fit as it was."
 _REMEDY = "Lower the learning rate, clip gradients (Adam(..., clip_norm=10)), or bound the parameters of this site."
 
 
@@ -34,7 +34,7 @@ def nonfinite_error(run: SVIRun, step: int) -> PPLError:
     outputs = outputs_of(world.log_q, world.dists, world.values, "guide/")
     outputs |= outputs_of(density.terms, density.dists, density.values, "model/")
     function, arguments = _function(run, step, outputs)
-    params = run.params()
+    params = run.params(averaged=False)
     seen: list[Findings] = []
     for attempt in range(TRIES):
         key = backend.key(run.seed + step + attempt * 1_000_003)
@@ -68,7 +68,10 @@ def _function(run: SVIRun, step: int, outputs: dict[str, Any], **settings: Any) 
     emitted = emitter.emit("diagnose", outputs, **settings)
     now = {k: backend.to_numpy(v) for k, v in run.optimization.params().items()}
     params = {k: backend.array(v, "float", model.precision) for k, v in {**run.fixed, **now}.items()}
-    rows = {k: backend.array(v[0], "int", model.precision) for k, v in run.rows(step, 1).items()}
+    kinds = {"f": "float"}
+    rows = {
+        k: backend.array(v[0], kinds.get(v.dtype.kind, "int"), model.precision) for k, v in run.rows(step, 1).items()
+    }
     data = guide.bind(emitted, model.program.data)
     return model.load(emitted, guide.networks), [params, {}, data, {}, rows]
 

@@ -12,19 +12,26 @@ from ppl.backend.diagnosis import is_fault
 from ppl.backend.protocol import Key
 from ppl.posterior.posterior import Posterior
 from ppl.posterior.ratios import guide_fault
-from ppl.program.ops import plate_sum
+from ppl.program.ops import apply, plate_sum
 from ppl.program.values import Value
 from ppl.transforms.density import log_density, simulator, total_of
 from ppl.transforms.exact import exact_sites
 
 from .exact import computed_late, draw_exact
+from .marginal import Marginalized
 
 # Draws are made and scored in pieces of at most this many numbers of local latents and data.
 PIECE = 4_000_000
 
 
 def guide_draws(
-    model: Compiled, guide: Compiled, params: Mapping[str, np.ndarray], key: Key, count: int, seed: int
+    model: Compiled,
+    guide: Compiled,
+    params: Mapping[str, np.ndarray],
+    key: Key,
+    count: int,
+    seed: int,
+    averaged: Marginalized | None = None,
 ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
     """Draw from a guide.
 
@@ -35,6 +42,8 @@ def guide_draws(
         key: random state.
         count: number of draws.
         seed: for the sites that are summed out.
+        averaged: the guide's auxiliary sites that are averaged out; then log q is that of all its sites less that of
+            the auxiliary ones under the proposal, so that weights are still those of importance sampling.
 
     Returns:
         Draws of all latent and deterministic sites, shape (count, plates..., event...); log p(values, data), in which
@@ -44,9 +53,10 @@ def guide_draws(
         NonFiniteError: log q is not finite, or log p is NaN or plus infinity; names the first site at fault.
     """
     backend = model.backend
-    programs = (model.program, guide.program)
-    draws = simulator(guide.program, lead=True, densities=True)
-    exact = exact_sites(model.program, guide.program.sites)
+    drawn = guide.program if averaged is None else averaged.guide
+    programs = (model.program, drawn)
+    draws = simulator(drawn, lead=True, densities=True)
+    exact = exact_sites(model.program, drawn.sites)
     latents = {name: draws.values[name] for name in model.program.latents if name not in exact}
     density = log_density(model.program, latents, checked=False, exact=exact)
     late = computed_late(model.program, exact)
@@ -57,7 +67,11 @@ def guide_draws(
         if name not in late:
             outputs[f"value/{name}"] = model.filled(name, density.values[name])
     outputs["log_p"] = density.total()
-    outputs["log_q"] = total_of([plate_sum(t, guide.program.by_name[n].plates) for n, t in draws.log_probs.items()])
+    outputs["log_q"] = total_of([plate_sum(t, drawn.by_name[n].plates) for n, t in draws.log_probs.items()])
+    if averaged is not None:
+        reverse = averaged.reverse(draws.values, {}).items()
+        less = total_of([plate_sum(t, drawn.by_name[n].plates) for n, t in reverse])
+        outputs["log_q"] = apply("subtract", outputs["log_q"], less)
     emitted = model.emitter(programs=programs).emit("draw", outputs)
     function = backend.jit(model.load(emitted, guide.networks), model.precision, ("lead",))
     data = guide.bind(emitted, model.program.data)
@@ -97,9 +111,10 @@ def guide_posterior(
     seed: int,
     count: int,
     diagnostics: Mapping[str, Any],
+    averaged: Marginalized | None = None,
 ) -> Posterior:
     """The posterior of a fitted guide; drawn when it is first looked at if the draws are large."""
-    values, log_p, log_q = guide_draws(model, guide, params, key, count, seed)
+    values, log_p, log_q = guide_draws(model, guide, params, key, count, seed, averaged)
     return Posterior(
         program=model.program,
         method=method,
@@ -111,6 +126,6 @@ def guide_posterior(
         log_p=log_p[None],
         log_q=log_q[None],
         diagnostics=dict(diagnostics),
-        guide=guide.program,
+        guide=guide.program if averaged is None else averaged.guide,
         versions=model.backend.versions(),
     )

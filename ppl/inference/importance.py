@@ -12,7 +12,7 @@ from ppl.backend.compiled import Compiled
 from ppl.errors import ModelError, StrategyError
 from ppl.posterior.methods import register
 from ppl.posterior.posterior import Posterior
-from ppl.program.check import check_guide, not_a_guide
+from ppl.program.check import check_auxiliary, check_guide, not_a_guide
 from ppl.program.program import Program
 from ppl.transforms.exact import exact_sites
 
@@ -55,6 +55,7 @@ class ImportanceSampling:
             raise StrategyError("ImportanceSampling has nothing to sample: no site is latent.", model=program.name)
         if self.guide is not None:
             check_guide(program, self.guide, exact_sites(program))
+            check_auxiliary(self.guide)
 
     def run(self, program: Program, backend: Any, seed: int, precision: str) -> Posterior:
         """Draw and weigh."""
@@ -105,6 +106,18 @@ def prior_program(program: Program) -> Program:
     for statement in program.statements:
         if statement.name in needed:
             statements.append(statement)
+    imputed = [n for n in program.latents if program.sites[n].dist.family == "Imputed"]
+    if imputed:
+        site = program.sites[imputed[0]]
+        raise StrategyError(
+            "missing elements of observed data have no prior of their own, so the prior is no proposal.",
+            site=imputed[0],
+            model=program.name,
+            declared_at=site.location,
+            expected="a guide that draws them",
+            got=f"{site.plates[0].size} elements that are imputed",
+            remedy="Pass a guide, or use NUTS or SVI.",
+        )
     if observed:
         site = program.sites[observed[0]]
         raise StrategyError(

@@ -8,7 +8,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from ppl.errors import PlateError, UnknownNameError, nearest
+from ppl.program.missing import missing_plate
 from ppl.program.program import Program
+
+from .schedules import Curve
 
 
 def batch_sizes(program: Program, batch_size: int | Mapping[str, int] | None) -> dict[str, int]:
@@ -38,6 +41,7 @@ def batch_sizes(program: Program, batch_size: int | Mapping[str, int] | None) ->
             )
         sizes = {next(iter(outer)): batch_size}
     known = {p.name: p.plate for p in program.plates}
+    gaps = {missing_plate(n, 1).name: s for n, s in program.sites.items() if s.missing is not None}
     for name, size in sizes.items():
         if name not in known:
             raise UnknownNameError(f"there is no plate {name!r}.", model=program.name, remedy=nearest(name, known))
@@ -47,6 +51,17 @@ def batch_sizes(program: Program, batch_size: int | Mapping[str, int] | None) ->
                 model=program.name,
                 expected=f"1 to {known[name].size} rows",
                 got=str(size),
+            )
+        if name in gaps:
+            site = gaps[name]
+            raise PlateError(
+                f"the missing elements of {site.name!r} cannot be cut into minibatches: its rows read all of them.",
+                model=program.name,
+                declared_at=site.location,
+                plate=str(known[name]),
+                expected=f"a plate of rows, such as {', '.join(p.name for p in site.plates) or 'one around the site'}",
+                got=f"the elements of {site.name!r} that are missing",
+                remedy="Cut the plate that the site stands in: what is missing in other rows is left alone.",
             )
         carried = [c for c in program.carries.values() if c.time == known[name]]
         if carried and size < known[name].size:
@@ -70,18 +85,26 @@ class Rows:
     see the same rows.
     """
 
-    def __init__(self, program: Program, batch: Mapping[str, int], seed: int) -> None:
+    def __init__(
+        self, program: Program, batch: Mapping[str, int], seed: int, curves: Mapping[str, Curve] | None = None
+    ) -> None:
         self.sizes = {name: (program.plate(name).size, size) for name, size in batch.items()}
         self.seed = seed
+        self.curves = curves or {}
         self._cache: dict[tuple[str, int], np.ndarray] = {}
         self._prepared: tuple[tuple[int, int], dict[str, np.ndarray]] = (0, 0), {}
 
     def __call__(self, start: int, steps: int) -> dict[str, np.ndarray]:
-        """Rows of steps start ... start + steps - 1, shape (steps, batch) for each plate."""
+        """What steps start ... start + steps - 1 read.
+
+        Returns:
+            Rows, shape (steps, batch) for each plate; numbers, shape (steps,) for each curve.
+        """
         key, rows = self._prepared
         if key == (start, steps):
             return rows
-        return {name: self._rows(name, start, start + steps) for name in self.sizes}
+        numbers = {name: curve.values(start, start + steps) for name, curve in self.curves.items()}
+        return {name: self._rows(name, start, start + steps) for name in self.sizes} | numbers
 
     def prepare(self, start: int, steps: int) -> None:
         """Compute ahead the rows that will be asked for next."""

@@ -23,9 +23,12 @@ from .chunking import chunked_loss
 from .gradient.contract import Strategy, zero
 from .gradient.resolve import Resolution, resolve
 from .gradient.surrogate import Assembly, Extra
+from .gradient.unseen import refuse_unseen
 from .gradient.verdict import Report, verdicts
 from .gradient.worlds import Contexts, Setting, World
+from .marginal import Marginalized, marginal_of
 from .objective.checking import as_groups, chunks_of, particles_of
+from .schedules import Curve
 
 
 @dataclass(frozen=True)
@@ -50,13 +53,19 @@ class Plan:
     world: World
     chunks: tuple[tuple[Axis, int], ...] = ()
 
+    @property
+    def curves(self) -> dict[str, Curve]:
+        """The curves that the loss reads, by the name under which it does."""
+        return {n.attr("name"): n.attr("curve") for n in walk([self.loss]) if n.op == "scheduled"}
+
 
 @dataclass(frozen=True)
 class Surrogate:
     """A compiled loss.
 
     Attributes:
-        emitted: its source, a function of (params, values, data, noise, index), params unconstrained.
+        emitted: its source, a function of (params, values, data, noise, index), params unconstrained; `index` holds
+            the rows of minibatches and the numbers of curves, as `Rows` gives them.
         loss: the function.
         noise: its random arguments with their shapes.
         plan: what it was made from.
@@ -147,6 +156,7 @@ def plan_surrogate(
     objective: Any,
     batch: Mapping[str, int],
     strategies: Mapping[str, Strategy] | None = None,
+    marginal: Marginalized | None = None,
 ) -> Plan:
     """The loss of an objective, for a model and a guide.
 
@@ -156,14 +166,24 @@ def plan_surrogate(
         objective: what is maximised: one for all parameters, or one each for those of model and guide.
         batch: batch size of each subsampled plate.
         strategies: gradient strategies by site of the guide; the others get a default.
+        marginal: what `marginalized` gave, where the objective averages auxiliary sites out; then `guide` is its
+            program.
 
     Raises:
         StrategyError: the objective cannot be estimated without bias in this way.
     """
+    refuse_unseen(model, guide)
     groups = as_groups(objective)
     axes = particles_of(groups)
     chunks = chunks_of(groups, axes)
-    resolution = resolve(model, guide, groups, strategies or {}, batch)
+    if marginal is None and marginal_of(groups) is not None:
+        raise StrategyError(
+            "the objective averages auxiliary sites of the guide out, which this method does not.",
+            model=guide.name,
+            got=repr(marginal_of(groups)),
+            remedy="Use SVI.",
+        )
+    resolution = resolve(model, guide, groups, strategies or {}, batch, marginal)
     noise: dict[str, NoiseSpec] = {}
     extras: dict[str, Extra] = {}
     blocks: dict[str, None] = {}
@@ -173,7 +193,8 @@ def plan_surrogate(
         _refuse_shared(model, guide)
     for key, expression in groups.items():
         held = {"all": frozenset[str](), "model": frozenset(["guide"]), "guide": frozenset(["model"])}[key]
-        contexts = Contexts(Setting(model, guide, batch, resolution.strategies, held, noise), resolution.exact)
+        setting = Setting(model, guide, batch, resolution.strategies, held, noise, marginal)
+        contexts = Contexts(setting, resolution.exact)
         assembly = Assembly(contexts, axes, expression, extras)
         value = assembly.value()
         # The first objective is the one that is reported; of the others only the gradient counts.
@@ -212,9 +233,10 @@ def build_surrogate(
     objective: Any,
     batch: Mapping[str, int],
     strategies: Mapping[str, Strategy] | None = None,
+    marginal: Marginalized | None = None,
 ) -> Surrogate:
     """The loss of an objective, ready to be differentiated; as `plan_surrogate`."""
-    plan = plan_surrogate(model.program, guide.program, objective, batch, strategies)
+    plan = plan_surrogate(model.program, guide.program, objective, batch, strategies, marginal)
     programs = (model.program, guide.program)
     same = one_array(model.program.data)
     make = partial(model.emitter, programs=programs, lead=False, batch=batch, same=same)

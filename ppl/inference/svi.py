@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,10 +14,10 @@ import numpy as np
 
 from ppl.backend.compiled import Compiled
 from ppl.backend.protocol import Optimization
-from ppl.errors import FormatError, ModelError, ShapeError, UnknownNameError, nearest
+from ppl.errors import FormatError, ModelError, PPLError, ShapeError, UnknownNameError, nearest
 from ppl.posterior.methods import register
 from ppl.posterior.posterior import Posterior
-from ppl.program.check import check_guide, not_a_guide
+from ppl.program.check import check_auxiliary, check_guide, not_a_guide
 from ppl.program.program import Program
 from ppl.transforms.exact import exact_sites
 
@@ -26,10 +27,12 @@ from .draws import guide_posterior
 from .gradient.contract import Strategy
 from .gradient.verdict import Report
 from .guide import AutoGuide, AutoNormal
+from .marginal import Marginalized, marginal_of, marginalized
 from .minibatch import Rows, batch_sizes
 from .objective import ELBO
-from .optimizers import Adam, Alternate, Optimizer
-from .parts import optimizer_parts
+from .objective.checking import as_groups
+from .optimizers import EMA, Adam, Alternate
+from .parts import AnyOptimizer, optimizer_parts
 from .progress import Progress
 from .start import unconstrained_values
 from .surrogate import ParameterSpace, Surrogate, build_surrogate, check_minibatch, plan_surrogate
@@ -60,8 +63,10 @@ class SVI:
         objective: what is maximised: a shipped objective such as IWELBO(16), an expression in the words of
             `ppl.inference.objective`, or one each for the parameters of model and guide, {"model": ..., "guide": ...}.
         guide: a guide program, or a family that makes one from the model.
-        optimizer: the optimiser; or one each for the parameters of model and guide, {"model": ..., "guide": ...}.
+        optimizer: the optimiser; or one each for the parameters of model and guide, {"model": ..., "guide": ...}, and
+            for parameters and networks by name, {..., "encoder": ...}.
         schedule: `Alternate(...)` if the parameters of model and guide move in turns; None for all at once.
+        average: the running mean of the parameters that the posterior is made of; None for the last parameters.
         steps: number of gradient steps.
         batch_size: rows of each step, for the one data plate or by plate name; None for all rows.
         strategies: how gradients pass through the draw of a site, by name; the others get a default that `check` names.
@@ -78,8 +83,9 @@ class SVI:
 
     objective: Any = field(default_factory=ELBO)
     guide: Program | AutoGuide = field(default_factory=AutoNormal)
-    optimizer: Optimizer | Mapping[str, Optimizer] = field(default_factory=lambda: Adam(1e-2))
+    optimizer: AnyOptimizer | Mapping[str, AnyOptimizer] = field(default_factory=lambda: Adam(1e-2))
     schedule: Alternate | None = None
+    average: EMA | None = None
     steps: int = 2000
     batch_size: int | Mapping[str, int] | None = None
     strategies: Mapping[str, Strategy] = field(default_factory=dict[str, Strategy])
@@ -117,9 +123,23 @@ class SVI:
         """
         guide = self.guide_program(program, seed)
         check_guide(program, guide, exact_sites(program))
+        averaged = self.averaged(program, guide)
         batch = batch_sizes(program, self.batch_size)
         check_minibatch((program, guide), batch)
-        return plan_surrogate(program, guide, self.objective, batch, self.strategies).report
+        whole = guide if averaged is None else averaged.program
+        return plan_surrogate(program, whole, self.objective, batch, self.strategies, averaged).report
+
+    def averaged(self, program: Program, guide: Program) -> Marginalized | None:
+        """The guide with fresh draws of its auxiliary sites, if the objective averages these out.
+
+        Raises:
+            StrategyError: it should, and does not.
+        """
+        marginal = marginal_of(as_groups(self.objective))
+        if marginal is None:
+            check_auxiliary(guide)
+            return None
+        return marginalized(program, guide, marginal)
 
     def start(self, program: Program, backend: Any, seed: int, precision: str) -> SVIRun:
         """A fit that has not taken a step yet."""
@@ -151,14 +171,15 @@ class SVIRun:
         self.model = Compiled(program, backend, precision, seed)
         init = None if isinstance(method.guide, Program) else method.guide.init
         guide = method.guide_program(program, seed, unconstrained_values(self.model, init))
-        self.guide = Compiled(guide, backend, precision, seed)
+        self.averaged = method.averaged(program, guide)
+        self.guide = Compiled(guide if self.averaged is None else self.averaged.program, backend, precision, seed)
         self.batch = batch_sizes(program, method.batch_size)
         self.surrogate: Surrogate = build_surrogate(
-            self.model, self.guide, method.objective, self.batch, method.strategies
+            self.model, self.guide, method.objective, self.batch, method.strategies, self.averaged
         )
         backend.check_step(self.surrogate.emitted, method.compile)
         self.space = ParameterSpace(self.model, self.guide)
-        self.rows = Rows(program, self.batch, seed)
+        self.rows = Rows(program, self.batch, seed, self.surrogate.plan.curves)
         used = {a.key for a in self.surrogate.emitted.arguments if a.group == "params"}
         start = self.space.unconstrain(self._starting_params())
         self.fixed = {k: v for k, v in start.items() if not _is_used(k, used)}
@@ -172,10 +193,13 @@ class SVIRun:
             trained,
             data,
             self.surrogate.noise,
-            optimizer_parts(method.optimizer, method.schedule, list(trained), set(self.model.params), self.surrogate),
+            optimizer_parts(
+                method.optimizer, method.schedule, list(trained), set(self.model.params), self.surrogate, self.guide
+            ),
             key_fit,
             precision,
             method.compile,
+            None if method.average is None else method.average.spec,
         )
         self.objective: list[np.ndarray] = []
         self.steps_done = 0
@@ -185,7 +209,7 @@ class SVIRun:
     def _starting_params(self) -> dict[str, np.ndarray]:
         start = {**self.model.params, **self.guide.params}
         for name, item in (self.method.params or {}).items():
-            array = np.asarray(item, dtype=float)
+            array = np.asarray(item, dtype=self.model.precision)
             if name not in start:
                 raise UnknownNameError(
                     f"there is no parameter {name!r}.", model=self.model.program.name, remedy=nearest(name, start)
@@ -209,7 +233,7 @@ class SVIRun:
         parts = (
             self.model.program.to_json(),
             self.guide.program.to_json(),
-            repr((m.objective, m.optimizer, m.schedule, dict(self.batch), dict(m.strategies))),
+            repr((m.objective, m.optimizer, m.schedule, m.average, dict(self.batch), dict(m.strategies))),
             self.model.backend.name,
             self.model.precision,
             str(self.seed),
@@ -261,9 +285,8 @@ class SVIRun:
         """Take some steps; the objective at each, in nats.
 
         Raises:
-            NonFiniteError: the objective is not finite; the parameters are those before the first such step.
+            NonFiniteError: the objective or its gradient is not finite; the parameters are those before that step.
         """
-        before = self.optimization.snapshot()
         began = time.perf_counter()
         done = self.steps_done
         following = partial(self.rows.prepare, done + steps, steps)
@@ -271,43 +294,32 @@ class SVIRun:
         took = time.perf_counter() - began
         self.seconds += took
         self.pace.append(took / steps)
-        finite = np.isfinite(losses)
-        if not finite.all() or not self._finite_params():
-            self._rewind(before, steps if finite.all() else int(np.argmin(finite)))
+        self.steps_done += len(losses)
+        if len(losses):
+            self.objective.append(-losses)
+        if len(losses) < steps:
             raise nonfinite_error(self, self.steps_done)
-        self.steps_done += steps
-        self.objective.append(-losses)
         return -losses
 
-    def _finite_params(self) -> bool:
-        """Whether all parameters are finite; the loss before a step says nothing about the gradient that was taken."""
-        params = self.optimization.params()
-        return all(np.isfinite(self.model.backend.to_numpy(v)).all() for v in params.values())
-
-    def _rewind(self, before: Any, bad: int) -> None:
-        """Back to the last good state: the step before the first loss that is not finite."""
-        good, losses = bad, np.zeros(0)
-        while True:
-            self.optimization.rewind(before)
-            if good:
-                losses = self.optimization.run(good, self.rows(self.steps_done, good))
-            # The loss may have been finite while its gradient was not: then one step further back.
-            if good == 0 or self._finite_params():
-                break
-            good -= 1
-        if good:
-            self.objective.append(-losses)
-        self.steps_done += good
-
     def finish(self) -> Posterior:
-        """Run all steps, and draw from the fitted guide."""
+        """Run all steps, and draw from the fitted guide.
+
+        Raises:
+            NonFiniteError: a step is not finite; `params` and `posterior` of the error are those before that step.
+        """
         method = self.method
         resumed = self.resume()
         chunk = _chunk(method.steps, method.chunk)
         best, waiting, since = -np.inf, 0, self.steps_done
         with Progress(method.steps, self.steps_done, "SVI", method.progress) as progress:
             while self.steps_done < method.steps:
-                objective = self.advance(min(chunk, method.steps - self.steps_done))
+                try:
+                    objective = self.advance(min(chunk, method.steps - self.steps_done))
+                except PPLError as error:
+                    error.params = self.params()
+                    with contextlib.suppress(PPLError):  # parameters may be finite, and the densities of draws not
+                        error.posterior = self.posterior({"resumed": resumed, "stopped_early": True})
+                    raise
                 progress.advance(len(objective), objective=float(objective.mean()))
                 last = self.steps_done >= method.steps
                 if method.checkpoint is not None and (last or self.steps_done - since >= method.checkpoint_every):
@@ -323,10 +335,15 @@ class SVIRun:
                         break
         return self.posterior({"resumed": resumed, "stopped_early": self.steps_done < method.steps})
 
-    def params(self) -> dict[str, np.ndarray]:
-        """All parameters of model and guide in their own space."""
+    def params(self, averaged: bool = True) -> dict[str, np.ndarray]:
+        """All parameters of model and guide in their own space.
+
+        Args:
+            averaged: their running mean, if the method keeps one; it is a mean of unconstrained parameters.
+        """
         own = self.surrogate.starts
-        now = {k: self.model.backend.to_numpy(v) for k, v in self.optimization.params().items() if k not in own}
+        arrays = self.optimization.averaged() if averaged else self.optimization.params()
+        now = {k: self.model.backend.to_numpy(v) for k, v in arrays.items() if k not in own}
         return self.space.constrain({**self.fixed, **now})
 
     def posterior(self, facts: Mapping[str, Any] | None = None) -> Posterior:
@@ -350,6 +367,7 @@ class SVIRun:
             self.seed,
             self.method.draws,
             diagnostics,
+            self.averaged,
         )
 
 

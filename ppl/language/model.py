@@ -10,6 +10,7 @@ from typing import Any, cast
 from ppl.errors import Location, ModelError, nearest, user_location
 from ppl.program.check import check_indices
 from ppl.program.program import Program
+from ppl.program.unrelated import ORIGINS, Origins
 from ppl.program.values import OPEN_PLATES, Value, dtype_kind
 
 from .arrays import Spec, is_array, to_numpy
@@ -56,9 +57,11 @@ class Model:
         settings: list[tuple[str, str]] = []
         arguments = {n: self._argument(trace, n, a, settings) for n, a in bound.arguments.items()}
         token, scope = CURRENT.set(trace), OPEN_PLATES.set(())
+        origins = ORIGINS.set(Origins())
         try:
             result = self.function(*_positional(bound, arguments), **_keywords(bound, arguments))
         finally:
+            ORIGINS.reset(origins)
             OPEN_PLATES.reset(scope)
             CURRENT.reset(token)
         self._check_result(trace, result)

@@ -20,6 +20,7 @@ from ppl.errors import (
     user_location,
 )
 from ppl.program.statements import Carry, Deterministic, Input, Network, PlateStatement, Sample, Statement
+from ppl.program.unrelated import ORIGINS
 from ppl.program.values import OPEN_PLATES, Plate, Value, constant, dtype_kind, walk
 
 # Arrays larger than this are never copied into the program as constants; they become inputs.
@@ -277,6 +278,9 @@ class Trace:
                     remedy="Nest two plates in one order everywhere.",
                 )
             self.nested.setdefault((outer.name, plate.name), statement.location)
+        origins = ORIGINS.get()
+        if origins is not None:
+            origins.open(plate, statement.sources, statement.ordered)
         if first is None:
             self.name_axis(plate.name, plate.size, statement.location)
             self.plates[plate.name] = statement

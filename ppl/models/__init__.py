@@ -11,8 +11,13 @@ from .autoencoders import vae as vae
 from .autoencoders import vae_encoder as vae_encoder
 from .bayesian_neural import bayesian_mlp as bayesian_mlp
 from .clustering import vade as vade
+from .deep_markov import backward_reader as backward_reader
+from .deep_markov import deep_markov as deep_markov
 from .discrete_codes import categorical_encoder as categorical_encoder
 from .discrete_codes import categorical_vae as categorical_vae
+from .discrete_codes import code_prior as code_prior
+from .discrete_codes import entries_of as entries_of
+from .discrete_codes import vq_decoder as vq_decoder
 from .discrete_codes import vq_encoder as vq_encoder
 from .discrete_codes import vq_vae as vq_vae
 from .flow_densities import flow_density as flow_density
@@ -59,40 +64,62 @@ from .schools import eight_schools as eight_schools
 from .schools import eight_schools_centred as eight_schools_centred
 from .semi_supervised import m2 as m2
 from .semi_supervised import m2_encoder as m2_encoder
+from .state_space import NILE as NILE
+from .state_space import PELTS as PELTS
+from .state_space import backward_guide as backward_guide
+from .state_space import local_level as local_level
+from .state_space import local_trend as local_trend
+from .state_space import marginal_local_level as marginal_local_level
+from .state_space import predator_prey as predator_prey
 from .survival import RELAPSED as RELAPSED
 from .survival import REMISSION_WEEKS as REMISSION_WEEKS
 from .survival import TREATED as TREATED
 from .survival import survival_mixture as survival_mixture
+from .switching import GROWTH as GROWTH
+from .switching import switching_autoregression as switching_autoregression
+from .switching import switching_level as switching_level
 from .topics import lda as lda
 from .topics import marginal_lda as marginal_lda
 from .topics import prod_lda as prod_lda
 from .topics import prod_lda_encoder as prod_lda_encoder
+from .volatility import RETURNS as RETURNS
+from .volatility import noncentred_volatility as noncentred_volatility
+from .volatility import stochastic_volatility as stochastic_volatility
 
 __all__ = [
     "ANSWER_PATTERNS",
     "EARTHQUAKES",
     "EFFECTS",
+    "GROWTH",
     "LETTERS",
     "LSAT_ANSWERS",
+    "NILE",
     "PATTERN_COUNTS",
+    "PELTS",
     "RELAPSED",
     "REMISSION_WEEKS",
+    "RETURNS",
     "SCHOOLS",
     "STANDARD_ERRORS",
     "TREATED",
     "WORDS",
     "answer_patterns",
+    "backward_guide",
+    "backward_reader",
     "bayesian_mlp",
     "categorical_encoder",
     "categorical_hmm",
     "categorical_vae",
+    "code_prior",
     "conv_vae",
     "conv_vae_encoder",
     "correlated_effects",
     "cvae",
     "cvae_encoder",
+    "deep_markov",
     "eight_schools",
     "eight_schools_centred",
+    "entries_of",
     "factor_analysis",
     "factored_mixture",
     "flow_density",
@@ -108,28 +135,37 @@ __all__ = [
     "linear_gaussian_guide",
     "linear_gaussian_log_evidence",
     "linear_regression",
+    "local_level",
+    "local_trend",
     "logistic_regression",
     "m2",
     "m2_encoder",
     "marginal_factor_analysis",
     "marginal_gp_regression",
     "marginal_lda",
+    "marginal_local_level",
     "marginal_ppca",
+    "noncentred_volatility",
     "ordered_mixture",
     "partial_pooling",
     "poisson_hmm",
     "ppca",
     "ppca_maximum_likelihood",
+    "predator_prey",
     "prod_lda",
     "prod_lda_encoder",
     "rasch",
     "sparse_gp_classification",
     "sparse_gp_guide",
+    "stochastic_volatility",
     "survival_mixture",
+    "switching_autoregression",
+    "switching_level",
     "two_parameter",
     "vade",
     "vae",
     "vae_encoder",
+    "vq_decoder",
     "vq_encoder",
     "vq_vae",
     "word_arrays",

@@ -41,27 +41,65 @@ def codebook_of(entries: int, features: int):
 
 @ppl.model
 def vq_vae(images, positions: int = 4, entries: int = 16, features: int = 4, hidden: int = 128):
-    """Binary images from a few entries of a codebook, one at each position. Observe `x`.
+    """Binary images from a few rows of a codebook, one at each position. Observe `x`.
 
-    The prior of the entries is uniform, as it is while the source trains; its second stage learns another.
+    Fit with `vq_encoder` and strategies={"code": VectorQuantized(bias="straight-through")}. The prior of the rows is
+    uniform, as it is while the source trains; its second stage learns another: `code_prior`.
     """
     codebook = codebook_of(entries, features)
     decoder = nn.MLP("decoder", [positions * features, hidden, images.shape[-1]], activation="tanh")
     with ppl.plate("images", images):
         with ppl.plate("positions", size=positions):
-            entry = ppl.sample("entry", dist.Categorical(logits=ops.zeros(entries)))
-        vectors = ops.reshape(codebook[entry], [positions * features])
-        ppl.sample("x", dist.Bernoulli(logits=decoder(vectors)), dims=("pixel",))
+            code = ppl.sample("code", dist.Codebook(codebook, ops.zeros(entries)))
+        ppl.sample("x", dist.Bernoulli(logits=decoder(ops.reshape(code, [positions * features]))), dims=("pixel",))
 
 
 @ppl.model
 def vq_encoder(images, positions: int = 4, entries: int = 16, features: int = 4, hidden: int = 128):
-    """Guide of `vq_vae`: at each position the entry nearest to the encoder's output, with certainty."""
+    """Guide of `vq_vae`: at each position the row nearest to the encoder's output, with certainty."""
     codebook = codebook_of(entries, features)
     encoder = nn.MLP("encoder", [images.shape[-1], hidden, positions * features])
     with (
         ppl.plate("images", images) as image,
         ppl.plate("positions", ops.reshape(encoder(image), [positions, features])) as output,
     ):
-        distance = ops.sum((codebook - output) ** 2, axis=-1)
-        ppl.sample("entry", dist.Categorical(probs=ops.one_hot(ops.argmin(distance), entries)))
+        ppl.sample("code", dist.Nearest(output, codebook))
+
+
+def entries_of(codes: np.ndarray, codebook: np.ndarray) -> np.ndarray:
+    """The numbers of the rows that some vectors are: what a fit of `vq_vae` hands to its second stage.
+
+    Args:
+        codes: draws of `code`, shape (..., features).
+        codebook: the fitted parameter, shape (entries, features).
+
+    Returns:
+        Whole numbers, shape (...).
+    """
+    return np.square(codes[..., None, :] - codebook).sum(-1).argmin(-1)
+
+
+@ppl.model
+def code_prior(images: int, positions: int = 4, entries: int = 16, hidden: int = 32):
+    """The second stage of a `vq_vae`: which rows follow one another, position by position. Observe `entry`."""
+    embed = nn.Embedding("embed", entries, hidden)
+    cell = nn.GRUCell("cell", hidden, hidden)
+    head = nn.Linear("head", hidden, entries)
+
+    def step(state, position):
+        entry = ppl.sample("entry", dist.Categorical(logits=head(state)))
+        return cell(embed(entry), state)
+
+    with ppl.plate("images", size=images):
+        ppl.scan("positions", step, init=ops.zeros(hidden), length=positions)
+
+
+@ppl.model
+def vq_decoder(entry, entries: int = 16, features: int = 4, hidden: int = 128, pixels: int = 64):
+    """Images from given rows of the codebook: what a fitted `code_prior` draws, through what a `vq_vae` has learned."""
+    codebook = codebook_of(entries, features)
+    positions = entry.shape[-1]
+    decoder = nn.MLP("decoder", [positions * features, hidden, pixels], activation="tanh")
+    with ppl.plate("images", entry) as rows:
+        vectors = ops.reshape(ops.stack([codebook[rows[i]] for i in range(positions)]), [positions * features])
+        ppl.sample("x", dist.Bernoulli(logits=decoder(vectors)), dims=("pixel",))

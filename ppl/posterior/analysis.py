@@ -45,23 +45,29 @@ class Analysis:
 
     def log_likelihood_dataset(self) -> xarray.Dataset:
         """Pointwise log likelihood as one Dataset; see `log_likelihood`."""
-        from .views import density_dataset
+        from .likelihood import likelihood_dataset
 
-        return density_dataset(self._fit, tuple(self._fit.program.observed))
+        return likelihood_dataset(self._fit)
 
     @functools.cached_property
     def log_likelihood(self) -> dict[str, xarray.DataArray]:
-        """Log likelihood of each observed site at every draw, in nats: dims (chain, draw, plates...)."""
-        from .views import by_site
+        """Log likelihood of each observed site at every draw, in nats: dims (chain, draw, plates...).
 
-        return by_site(self._fit, tuple(self._fit.program.observed))
+        Elements that are missing have none. Where there are such, the others stand on one axis, `<site>_known`; of an
+        element that is partly known it is the density of what is known.
+        """
+        dataset = self.log_likelihood_dataset()
+        return {str(array.attrs.get("site", v)): array for v, array in dataset.data_vars.items()}
 
     @functools.cached_property
     def log_prior(self) -> dict[str, xarray.DataArray]:
-        """Log density of each latent site given its parents, in nats: dims (chain, draw, plates...)."""
-        from .views import by_site
+        """Log density of each latent site given its parents, in nats: dims (chain, draw, plates...).
 
-        return by_site(self._fit, tuple(self._fit.program.latents))
+        Imputed elements have none of their own: their density is part of that of the site they belong to.
+        """
+        from .views import by_site, with_density
+
+        return by_site(self._fit, with_density(self._fit.program))
 
     @functools.cached_property
     def independent_rows(self) -> str | None:
@@ -223,7 +229,7 @@ class Analysis:
             pointwise: whether to keep the value of each element; by default as arviz is set.
 
         Returns:
-            arviz's `ELPDData`. Its elements are those of the site's plates.
+            arviz's `ELPDData`. Its elements are those of the site's plates, missing ones excepted.
 
         Raises:
             DataError: nothing is observed, or there are fewer than 25 draws.

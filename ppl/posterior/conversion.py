@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ppl.errors import ShapeError, UnknownNameError, nearest
+from ppl.program.missing import is_own_input
 from ppl.program.program import Program
 from ppl.program.statements import Deterministic, Sample
 from ppl.program.values import Value
@@ -186,8 +187,36 @@ def plate_entries(program: Program, arrays: Mapping[str, np.ndarray]) -> dict[st
     return {name: (tuple(p.name for p in program.by_name[name].plates), array) for name, array in arrays.items()}
 
 
+def known_numbers(program: Program, name: str) -> np.ndarray | None:
+    """Which numbers of an observed site's data are known, in the shape of the data; None where all are."""
+    known = program.data.get(f"known.{name}")
+    if known is None or name not in program.data:
+        return None
+    array = np.asarray(program.data[name])
+    return np.broadcast_to(np.reshape(known, (*known.shape, *(1,) * (array.ndim - known.ndim))), array.shape)
+
+
+def observed_entries(program: Program, gaps: bool = True) -> dict[str, Entry]:
+    """Entries of the data of observed sites.
+
+    Args:
+        program: any program.
+        gaps: whether missing numbers keep their place, as NaN; without them the known ones stand on one axis.
+    """
+    arrays = {name: np.asarray(program.data[name]) for name in program.observed}
+    out = site_entries(program, arrays)
+    for name, array in arrays.items():
+        known = known_numbers(program, name)
+        if known is not None:
+            out[name] = (out[name][0], np.where(known, array, np.nan)) if gaps else ((f"{name}_known",), array[known])
+    return out
+
+
 def input_entries(program: Program) -> dict[str, Entry]:
-    """Entries of the inputs that are bound; an axis that a plate maps over bears the plate's name."""
+    """Entries of the inputs that are bound; an axis that a plate maps over bears the plate's name.
+
+    Inputs that say where data is missing are left out: the data says it.
+    """
     axes: dict[tuple[str, int], str] = {}
     for plate in program.plates:
         for source in plate.sources:
@@ -196,7 +225,7 @@ def input_entries(program: Program) -> dict[str, Entry]:
                 axes.setdefault((name, depth), plate.name)
     out: dict[str, Entry] = {}
     for item in program.inputs:
-        if item.name in program.data:
+        if item.name in program.data and (not is_own_input(item.name) or item.name.startswith("do.")):
             array = np.asarray(program.data[item.name])
             dims = tuple(axes.get((item.name, i), f"{item.name}_dim_{i}") for i in range(array.ndim))
             out[item.name] = (dims, array)

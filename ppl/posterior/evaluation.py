@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ppl.errors import ModelError
+from ppl.program.missing import known_factor
 from ppl.program.program import Program
 from ppl.program.values import Value, walk
 from ppl.transforms.density import Continued, log_density
@@ -165,7 +166,11 @@ def refuse_factors(program: Program, drawn: set[str], what: str) -> None:
     Raises:
         ModelError: a factor depends on a site that is about to be drawn.
     """
+    held = {known_factor(n) for n, s in program.sites.items() if s.missing is not None}
     for name, factor in program.factors.items():
+        if name in held:
+            # It holds known data in its place; a simulation draws data anew.
+            continue
         reads = sorted(program.ancestors(name) & drawn)
         if reads:
             raise ModelError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from ppl.errors import ModelError, PlateError
 from ppl.program.missing import missing_site
 from ppl.program.program import Program
 from ppl.program.statements import PlateStatement, Sample
+from ppl.transforms.bind import plate_inputs
 from ppl.transforms.density import Continued
 
 if TYPE_CHECKING:
@@ -26,11 +27,13 @@ class Growth:
         name: the scan.
         before: number of steps in the fit.
         after: number of steps now.
+        inputs: the inputs that it maps over, which are longer now and begin as before.
     """
 
     name: str
     before: int
     after: int
+    inputs: frozenset[str] = frozenset()
 
 
 def lengths_of(program: Program, inputs: Mapping[str, Any]) -> dict[str, int]:
@@ -90,7 +93,7 @@ def growing(old: Program, new: Program) -> Growth | None:
                 declared_at=before.location,
                 remedy="Predict whole new sequences: pass inputs of the same length, or others.",
             )
-        found.append(Growth(before.name, before.plate.size, after.plate.size))
+        found.append(Growth(before.name, before.plate.size, after.plate.size, frozenset(plate_inputs(before))))
     if len(found) > 1:
         raise ModelError("several scans would go on at once.", model=old.name, got=", ".join(g.name for g in found))
     return found[0] if found else None
@@ -109,13 +112,16 @@ def _begins_as_before(old: Program, new: Program, plate: PlateStatement, index: 
     return one.shape == two.shape and np.array_equal(one, two, equal_nan=one.dtype.kind == "f")
 
 
-def continued(fit: Posterior, new: Program, growth: Growth, total: int) -> tuple[dict[str, np.ndarray], Continued]:
+def continued(
+    fit: Posterior, new: Program, growth: Growth, fresh: Collection[str], total: int
+) -> tuple[dict[str, np.ndarray], Continued]:
     """Values of the old steps, for the simulation of all steps.
 
     Args:
         fit: the fit.
         new: its program with the further steps.
         growth: the scan.
+        fresh: plates whose rows are new, so that nothing is known about any of their steps.
         total: number of draws.
 
     Returns:
@@ -124,7 +130,8 @@ def continued(fit: Posterior, new: Program, growth: Growth, total: int) -> tuple
     plate = new.plate(growth.name)
     values: dict[str, np.ndarray] = {}
     for name, site in fit.program.sites.items():
-        if growth.name not in {p.name for p in site.plates}:
+        plates = {p.name for p in site.plates}
+        if growth.name not in plates or plates & set(fresh):
             continue
         array = _old_values(fit, site, total)
         if array is not None:

@@ -10,6 +10,7 @@ import numpy as np
 from ppl.errors import DataError, StrategyError, UnknownNameError, nearest
 
 from .conversion import CHAIN_DRAW, arviz_line, arviz_module, arviz_object, build_dataset, site_entries
+from .likelihood import counted
 from .views import moving_numbers
 
 if TYPE_CHECKING:
@@ -186,8 +187,11 @@ def _result(fit: Posterior, name: str, ratio: np.ndarray, efficiency: float, poi
     dims, (chains, count) = density.dims[:-2], density.shape[-2:]
     log_likelihood = density.values.reshape(*density.shape[:-2], chains * count).astype(float)
     flat = np.moveaxis(ratio.reshape(chains * count, *ratio.shape[2:]), 0, -1)
+    sizes, data = tuple(p.size for p in fit.program.sites[name].plates), counted(fit.program, name)
     # Inner plates share the ratio of their row.
-    flat = flat.reshape(*flat.shape[:-1], *(1,) * (log_likelihood.ndim - flat.ndim), chains * count)
+    flat = flat.reshape(*flat.shape[:-1], *(1,) * (len(sizes) + 1 - flat.ndim), chains * count)
+    if data is not None and not data.all():
+        flat = np.broadcast_to(flat, (*sizes, chains * count))[data]
     # A draw without weight keeps none, however unlikely it makes the element.
     weights, pareto_k = pareto_smooth(np.where(np.isneginf(flat), -np.inf, flat - log_likelihood), efficiency)
     # The fit to the elements themselves, under the posterior: with ratios, under smoothed weights.

@@ -10,7 +10,7 @@ import numpy as np
 from ppl.errors import DataError
 
 from .conversion import arviz_line, arviz_module, arviz_object
-from .views import table_dataset
+from .views import arviz_groups, table_dataset
 
 if TYPE_CHECKING:
     import xarray
@@ -51,7 +51,7 @@ def plot_predictive(fit: Posterior, predictive: xarray.Dataset | None, settings:
             remedy="Pass what predict() gives without inputs.",
         )
     given = True if predictive is None else predictive
-    data = fit.to_arviz(log_likelihood=False, log_prior=False, predictive=given)
+    data = arviz_groups(fit, False, False, given, False, None, gaps=False)
     if arviz_line(arviz) == 0:
         return arviz.plot_ppc(data, **settings)
     # Its default of 50 comes with a warning where there are fewer.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from ppl.errors import DataError, GuideError, NonFiniteError, PlateError, ShapeError, UnknownNameError, nearest
+from ppl.errors import DataError, GuideError, PlateError, ShapeError, UnknownNameError, nearest
 from ppl.program.program import Program
 from ppl.program.statements import Param, Sample
 from ppl.program.values import walk
@@ -82,7 +82,7 @@ def predict(
     values = {own: fit.draws[name].reshape(total, *fit.draws[name].shape[2:]) for own, name in sources.items()}
     steps: Continued | None = None
     if plan.growth is not None:
-        old_steps, steps = continued(fit, plan.program, plan.growth, total)
+        old_steps, steps = continued(fit, plan.program, plan.growth, plan.fresh, total)
         values |= old_steps
     drawn = set(plan.program.sites) - set(values)
     if factors != "ignore":
@@ -95,12 +95,7 @@ def predict(
         local = simulated(own, given, fit.params, total, seed_guide, set(plan.local), chunk_bytes)
     same = plan.program is fit.program
     target = fit.compiled if same else compiled(plan.program, fit.backend, fit.precision, fit.seed)
-    try:
-        result = simulated(target, values | local, fit.params, total, seed_model, None, chunk_bytes, steps) | local
-    except NonFiniteError as error:
-        if error.site in plan.extended:
-            raise _not_extended(fit, str(error.site)) from error
-        raise
+    result = simulated(target, values | local, fit.params, total, seed_model, None, chunk_bytes, steps) | local
     result = {name: array for name, array in result.items() if name not in plan.hidden}
     ordered = {s.name: result[s.name] for s in plan.program.statements if s.name in result}
     arrays = {n: a.reshape(fit.chains, fit.count, *a.shape[1:]) for n, a in ordered.items()}
@@ -158,7 +153,9 @@ def make_plan(fit: Posterior, inputs: Mapping[str, Any], source: Source, same_ro
     # Values of which the fit had none are new as well.
     changed = changed_inputs(old, {n: new.data[n] for n in bound}) | (bound - set(old.data))
     steps = {growth.name} if growth is not None else set[str]()
-    fresh = _fresh_plates(old, new, changed, same_rows) - steps
+    # What only has further steps describes the rows of the fit.
+    grown = growth.inputs if growth is not None else frozenset[str]()
+    fresh = _fresh_plates(old, new, changed - grown, same_rows) - steps
     what = moved(old, changed, fresh)
     while not same_rows and (more := _mapping(old, what.statements) - fresh - steps):
         # Rows of what has other rows, such as a plate over the values of a process.
@@ -243,21 +240,6 @@ def _same_event(before: Sample, after: Sample, model: str) -> None:
             remedy="Plates can grow, and so can dist.GaussianProcess, which knows what its rows are; any other joint "
             "distribution over all rows does not say how it goes on.",
         )
-
-
-def _not_extended(fit: Posterior, name: str) -> NonFiniteError:
-    """The error for draws at new rows that are not finite."""
-    site = fit.program.sites[name]
-    return NonFiniteError(
-        "its draws at the new rows are not finite.",
-        site=name,
-        model=fit.program.name,
-        declared_at=site.location,
-        expected="finite draws given those at the rows of the fit",
-        got=f"{site.dist!r}",
-        remedy=f"With the new rows its covariance is not positive definite in {fit.precision}: "
-        'give it more jitter or noise, leave out rows that are equal, or fit with precision="float64".',
-    )
 
 
 def _bound_guide(

@@ -12,6 +12,7 @@ from ppl.backend.compiled import Compiled
 from ppl.backend.diagnosis import fault, findings, is_fault, outputs_of
 from ppl.backend.protocol import Arrays
 from ppl.errors import NonFiniteError, PPLError
+from ppl.program.check import check_auxiliary
 from ppl.program.ops import over, plate_sum
 from ppl.program.values import Plate, Value
 from ppl.transforms.density import Density, Simulator, log_density, simulator, total_of
@@ -39,6 +40,7 @@ class LogWeights:
         # Here and not above: fits import this file, and need nothing of what that one loads.
         from .rows import independent_plate
 
+        check_auxiliary(guide.program)
         self.model, self.guide = model, guide
         self.params = {**own_params(model, params), **own_params(guide, params)}
         exact = exact_sites(model.program, guide.program.sites)

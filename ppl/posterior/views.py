@@ -17,6 +17,8 @@ from .conversion import (
     build_dataset,
     check_labels,
     input_entries,
+    known_numbers,
+    observed_entries,
     plate_entries,
     site_entries,
     split_observed,
@@ -29,6 +31,8 @@ from .weights import systematic_indices
 if TYPE_CHECKING:
     import pandas
     import xarray
+
+    from ppl.program.program import Program
 
     from .posterior import Posterior
 
@@ -122,6 +126,11 @@ def terms(fit: Posterior) -> dict[str, np.ndarray]:
     return {name: array.reshape(fit.chains, fit.count, *array.shape[1:]) for name, array in flat.items()}
 
 
+def with_density(program: Program) -> tuple[str, ...]:
+    """The latents that have a density of their own, which imputed elements of data do not."""
+    return tuple(n for n, s in program.latents.items() if s.dist.family != "Imputed")
+
+
 def density_dataset(fit: Posterior, names: Sequence[str]) -> xarray.Dataset:
     """Log densities of some sites, dims (chain, draw, plates...)."""
     arrays = {name: fit.terms[name] for name in names}
@@ -152,8 +161,9 @@ def arviz_groups(
     predictive: bool | xarray.Dataset,
     prior: bool | xarray.Dataset,
     coords: Mapping[str, Sequence[Any]] | None,
+    gaps: bool = True,
 ) -> Any:
-    """See `Posterior.to_arviz`."""
+    """See `Posterior.to_arviz`; without `gaps`, missing numbers are left out of the data and its replicates."""
     if coords:
         check_labels(fit.program, coords)
         fit = fit.with_coords(**coords)
@@ -166,19 +176,19 @@ def arviz_groups(
         fit = resampled(fit, None, fit.seed)
     groups["posterior"] = posterior_dataset(fit)
     if log_likelihood and program.observed:
-        groups["log_likelihood"] = density_dataset(fit, tuple(program.observed))
-    if log_prior and program.latents:
-        groups["log_prior"] = density_dataset(fit, tuple(program.latents))
+        groups["log_likelihood"] = fit.log_likelihood_dataset()
+    if log_prior and with_density(program):
+        groups["log_prior"] = density_dataset(fit, with_density(program))
     stats = _sample_stats(fit, evaluated=log_likelihood or log_prior)
     if stats:
         groups["sample_stats"] = build_dataset(stats, lead(fit), attrs=_attrs(fit))
-    observed = {name: np.asarray(program.data[name]) for name in program.observed}
-    if observed:
-        groups["observed_data"] = build_dataset(site_entries(program, observed), labels=fit.coords)
+    if program.observed:
+        groups["observed_data"] = build_dataset(observed_entries(program, gaps), labels=fit.coords)
     if inputs := input_entries(program):
         groups["constant_data"] = build_dataset(inputs, labels=fit.coords)
     if predictive is not False:
-        groups |= _predictive_groups(fit, fit.predict() if predictive is True else predictive)
+        replicates = _predictive_groups(fit, fit.predict() if predictive is True else predictive)
+        groups |= replicates if gaps else {name: _known(program, group) for name, group in replicates.items()}
     if prior is not False:
         groups |= _prior_groups(fit, prior)
     if particles is not None:
@@ -208,6 +218,16 @@ def _predictive_groups(fit: Posterior, dataset: xarray.Dataset) -> dict[str, xar
     if name == "predictions" and len(rest.data_vars):
         groups[name] = with_chain(dataset)
     return groups
+
+
+def _known(program: Program, dataset: xarray.Dataset) -> xarray.Dataset:
+    """Replicates of observed sites at the numbers that are known in the data, on one axis where some are missing."""
+    for variable, array in dataset.data_vars.items():
+        known = known_numbers(program, str(array.attrs.get("site", variable)))
+        if known is not None:
+            values = array.transpose("chain", "draw", ...).values[:, :, known]
+            dataset = dataset.assign({variable: (("chain", "draw", f"{variable}_known"), values)})
+    return dataset
 
 
 def _prior_groups(fit: Posterior, prior: bool | xarray.Dataset) -> dict[str, xarray.Dataset]:

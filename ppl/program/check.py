@@ -9,11 +9,20 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from ppl.errors import DataError, GuideError, PlateError, ShapeError, SupportError, nearest, user_location
+from ppl.errors import (
+    DataError,
+    GuideError,
+    PlateError,
+    ShapeError,
+    StrategyError,
+    SupportError,
+    nearest,
+    user_location,
+)
 
 from .containment import contains
 from .printing import distribution_text
-from .statements import Network, Param, Sample
+from .statements import Deterministic, Network, Param, Sample, Statement
 from .values import Value, walk
 
 if TYPE_CHECKING:
@@ -293,3 +302,38 @@ def _input_name(value: Value) -> str | None:
     while value.op in ("element", "astype"):
         value = value.args[0]
     return value.attr("name") if value.op == "input" else None
+
+
+def check_auxiliary(guide: Program) -> None:
+    """Auxiliary sites that nobody averages out: only those that the other sites are functions of are harmless.
+
+    Raises:
+        StrategyError: a site is random given an auxiliary one.
+    """
+    for name, site in guide.sites.items():
+        if not site.auxiliary:
+            continue
+        for other in guide.sites.values():
+            if other.name != name and other.dist.family != "Delta" and name in _read(guide, other):
+                raise StrategyError(
+                    f"auxiliary site {name!r} is not averaged out: {other.name!r} is random given it, so that the "
+                    "density of the guide's draws is not known.",
+                    site=name,
+                    model=guide.name,
+                    declared_at=site.location,
+                    expected="an objective with marginal(guide, ...)",
+                    got=f"{other.dist!r} of {other.name!r}",
+                    remedy="Use HVI(), IWHVI(particles=20) or DIWHVI(...).",
+                )
+
+
+def _read(guide: Program, statement: Statement) -> set[str]:
+    """The sites that a statement reads, through deterministic values too."""
+    from .program import expressions
+
+    found: set[str] = set()
+    for node in walk(list(expressions(statement))):
+        if node.op == "site":
+            inner = guide.by_name[node.attr("name")]
+            found |= _read(guide, inner) if isinstance(inner, Deterministic) else {inner.name}
+    return found

@@ -20,6 +20,7 @@ from ppl.errors import ModelError, ShapeError, SupportError, UnknownNameError, n
 
 from .ops import apply, element, in_scope, to_float
 from .supports import Support
+from .unrelated import mask_remedy, refuse_unrelated
 from .values import DType, Plate, Shape, Value, lift
 from .vocabulary import broadcast
 
@@ -95,8 +96,13 @@ class Distribution(ABC):
         self._nested = nested or {}
         self.mask_value = None
         self.expanded = False
+        refuse_unrelated(self.family, self._numbers())
         self._check_parameters()
         self._settle()
+
+    def _numbers(self) -> list[Value]:
+        """The parameters of single elements, which broadcast against each other."""
+        return [v for n, v in self.params.items() if n in self.parameters and not self.parameter_rank(n)]
 
     def _parameter(self, name: str, item: Any) -> Value:
         value = in_scope(lift(item))
@@ -327,9 +333,11 @@ class Distribution(ABC):
             raise ShapeError(
                 f"{self.family}.mask needs booleans that broadcast to {shape}.",
                 declared_at=user_location(),
-                expected=f"bool{list(shape)}",
+                expected=f"bool{list(shape)}" + (f", one for each draw of {self!r}" if self.event_rank else ""),
                 got=repr(value),
+                remedy=mask_remedy(value, self.event_rank),
             )
+        refuse_unrelated(f"{self.family}.mask", [*self._numbers(), value])
         out = copy.copy(self)
         out.mask_value = value if self.mask_value is None else apply("logical_and", self.mask_value, value)
         return out

@@ -9,7 +9,8 @@ from typing import Any
 
 from ppl.errors import ShapeError, UnknownNameError, nearest, user_location
 
-from .values import OPEN_PLATES, Lane, Plate, Value, lift
+from .unrelated import inherit, left, refuse_unrelated
+from .values import OPEN_PLATES, DType, Lane, Plate, Value, lift
 from .vocabulary import OPS
 
 
@@ -30,7 +31,9 @@ def leave(value: Value, plates: tuple[Plate, ...]) -> Value:
         return value
     rest = tuple(p for p in value.plates if p not in plates)
     shape = tuple(p.size for p in plates) + value.shape
-    return Value("leave", (value,), (("plates", plates),), rest, shape, value.dtype, list(value.hint))
+    out = Value("leave", (value,), (("plates", plates),), rest, shape, value.dtype, list(value.hint))
+    left(out, plates)
+    return out
 
 
 def in_scope(value: Value) -> Value:
@@ -48,11 +51,14 @@ def apply(name: str, /, *args: Any, **attrs: Any) -> Value:
     Raises:
         UnknownNameError: no such operation.
         ShapeError: the event shapes do not fit.
+        PlateError: the rows of unrelated plates would be combined one by one.
     """
     op = OPS.get(name)
     if op is None:
         raise UnknownNameError(f"there is no operation {name!r}.", remedy=nearest(name, OPS))
     values = tuple(in_scope(lift(a)) for a in args)
+    if op.kind == "elementwise":
+        refuse_unrelated(name, values)
     if op.operands == "float" or (op.operands == "promote" and "float" in {v.dtype for v in values}):
         values = tuple(to_float(v) for v in values)
     elif op.operands == "branches" and "float" in {v.dtype for v in values[1:]}:
@@ -70,7 +76,10 @@ def apply(name: str, /, *args: Any, **attrs: Any) -> Value:
             got=", ".join(repr(v) for v in values),
             remedy="Inside a plate every value is one element; its shape never contains the plate's size.",
         ) from error
-    return Value(name, values, tuple(sorted(attrs.items())), merge_plates(values), shape, dtype)
+    out = Value(name, values, tuple(sorted(attrs.items())), merge_plates(values), shape, dtype)
+    if op.kind == "elementwise" or name in ("broadcast_to", "index"):
+        inherit(out, values)
+    return out
 
 
 def to_float(value: Value) -> Value:
@@ -80,14 +89,20 @@ def to_float(value: Value) -> Value:
     if value.op == "const":
         item = value.attrs[0][1]
         return lift(item.array.astype(float) if value.shape else float(item))
-    return Value("astype", (value,), (("dtype", "float"),), value.plates, value.shape, "float")
+    return _as_type(value, "float")
 
 
 def to_integer(value: Value) -> Value:
     """The value as an integer; constants convert at once."""
     if value.op == "const" and not value.shape:
         return lift(int(value.attrs[0][1]))
-    return Value("astype", (value,), (("dtype", "int"),), value.plates, value.shape, "int")
+    return _as_type(value, "int")
+
+
+def _as_type(value: Value, dtype: DType) -> Value:
+    out = Value("astype", (value,), (("dtype", dtype),), value.plates, value.shape, dtype)
+    inherit(out, (value,))
+    return out
 
 
 def element(value: Value, plate: Plate) -> Value:

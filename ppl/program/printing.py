@@ -124,6 +124,8 @@ class Expressions:
             return self.carries.get(value.attr("name"), own)
         if op in ("noise", "key"):
             return f"{op}_{value.attr('name')}"
+        if op == "scheduled":
+            return value.attr("name")
         if op == "plate_index":
             return value.hint[0] if value.hint else f"{value.attr('plate').name}_index"
         if op in ("plate_count", "plate_scale"):

@@ -60,6 +60,7 @@ class Support:
             "integer_interval",
             "multinomial",
             "integer",
+            "row",
         )
 
     @property
@@ -110,6 +111,7 @@ KINDS: dict[str, int] = {
     "real_vector": 1,
     "positive_vector": 1,
     "multinomial": 1,
+    "row": 1,
     "simplex": 1,
     "ordered": 1,
     "positive_ordered": 1,
@@ -167,6 +169,8 @@ def _contains(kind: str, x: np.ndarray, bounds: list[Any]) -> np.ndarray:
             return np.all(np.isfinite(x), axis=(-2, -1))
         case "multinomial":
             return np.all(whole & (x >= 0), axis=-1) & (x.sum(-1) == bounds[0])
+        case "row":
+            return np.any(np.all(x[..., None, :] == bounds[0], axis=-1), axis=-1)
         case "simplex":
             return np.all(x >= 0, axis=-1) & (np.abs(x.sum(-1) - 1) < tolerance)
         case "ordered":
@@ -249,6 +253,11 @@ def integer_interval(low: object, high: object) -> Support:
 def multinomial(total_count: object) -> Support:
     """Vectors of counts that sum to `total_count`."""
     return Support("multinomial", (lift(total_count),))
+
+
+def row_of(table: object) -> Support:
+    """The rows of a table, shape (rows, features)."""
+    return Support("row", (lift(table),))
 
 
 # Angles, in radians; the ends are one direction.

@@ -472,4 +472,4 @@ define("native", "special", _module, None)
 
 
 # Leaves have no operands; lowering binds them to arguments of the emitted function.
-LEAVES = frozenset({"const", "input", "site", "param", "carry", "noise", "key", "plate_index"})
+LEAVES = frozenset({"const", "input", "site", "param", "carry", "noise", "key", "plate_index", "scheduled"})

@@ -12,8 +12,10 @@ from ppl.errors import DataError, DtypeError, ModelError, ShapeError, SupportErr
 from ppl.language.arrays import to_numpy
 from ppl.program.ops import element
 from ppl.program.program import Program
-from ppl.program.statements import Deterministic, Factor, Input, Param, Sample
+from ppl.program.statements import Carry, Deterministic, Factor, Input, Param, Sample
 from ppl.program.values import Value, constant, dtype_kind
+
+from .missing import forget
 
 
 def do(program: Program, values: Mapping[str, Any]) -> Program:
@@ -28,29 +30,32 @@ def do(program: Program, values: Mapping[str, Any]) -> Program:
         ModelError: it is a parameter, network or factor, or an observed site lies downstream (two readings).
         ShapeError: the value fits neither one element nor all of them.
     """
+    # What stands in for missing data of a site goes with the data.
+    program = forget(program, {n for n, s in program.sites.items() if n in values and s.missing is not None})
     inputs, data = list(program.inputs), dict(program.data)
     replaced: dict[str, Deterministic] = {}
     for name, item in values.items():
+        settable = [*program.sites, *program.deterministics]
         if name in {i.name for i in program.inputs}:
             raise ModelError(
                 f"{name!r} is an input; only sites can be intervened on.",
                 site=name,
                 model=program.name,
                 declared_at=user_location(),
-                expected=f"one of {[*program.sites, *program.deterministics]}",
+                expected=f"one of {settable}",
                 got="an input",
                 remedy="Inputs are given when the model is called, or by .bind.",
             )
         statement = program.statement(name)
         if not isinstance(statement, (Sample, Deterministic)):
-            kinds: dict[type, str] = {Param: "a parameter", Factor: "a factor"}
+            kinds: dict[type, str] = {Param: "a parameter", Factor: "a factor", Carry: "what a scan carries"}
             what = kinds.get(type(statement), "a network")
             raise ModelError(
                 f"{name!r} is {what}; only sites can be intervened on.",
                 site=name,
                 model=program.name,
                 declared_at=statement.location,
-                expected=f"one of {[*program.sites, *program.deterministics]}",
+                expected=f"one of {settable}",
                 got=what,
                 remedy="Set what ppl.sample or ppl.deterministic declares.",
             )
@@ -95,7 +100,8 @@ def _expression(
             **facts,
             expected="finite numbers",
             got=np.array2string(array, threshold=6),
-            remedy="Set it to a number.",
+            remedy="Set it to a number, at every element. To leave some as they are, sample them under another name "
+            f"and declare ppl.deterministic({statement.name!r}, ops.where(chosen, value, sampled)).",
         )
     if target.dtype == "float":
         array = array.astype(float)

@@ -82,17 +82,23 @@ def lane_of(site: Sample) -> tuple[Lane, Value]:
 
 def refuse_leaving(program: Program, lane: Lane, statement: str) -> StrategyError:
     """The error about a value of a summed-out site that becomes an array over the site's plate."""
-    site = program.sites[lane.site]
+    site, plate = program.sites[lane.site], lane.of[-1]
+    carry = program.carries.get(statement)
+    reader, remedy = repr(statement), "move what reads it into the plate"
+    if carry is not None:
+        # A scan hands on arrays of what stands in plates within its steps.
+        reader = f"the next step of scan {carry.time.name!r} (carry {carry.hint!r})"
+        remedy = f"open plate {plate.name!r} around the scan, so that each element has steps of its own"
     return StrategyError(
-        f"it cannot be summed out: {statement!r} reads its values in plate {lane.of[-1].name!r} together, "
+        f"it cannot be summed out: {reader} reads its values in plate {plate.name!r} together, "
         "and so all their combinations would count.",
         site=lane.site,
         model=program.name,
         declared_at=site.location,
-        plate=str(lane.of[-1]),
+        plate=str(plate),
         expected="statements inside the plate, which read one element",
         got="an array of all elements",
-        remedy="Give it a site in the guide, or move what reads it into the plate.",
+        remedy=f"Give it a site in the guide, or {remedy}.",
     )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 import ppl
 from ppl import dist, nn, ops
-from ppl.errors import ShapeError
+from ppl.errors import PlateError, ShapeError
 from ppl.program.ops import in_scope
 from ppl.program.program import Program
 from ppl.program.values import Value
@@ -150,8 +150,9 @@ class Generator:
             build = self.choose.choice(BUILDERS)
             try:
                 value = build(self, depth - 1)
-            except (ShapeError, IndexError, ValueError):
-                continue  # these operands do not fit; the next try has others
+            except (ShapeError, PlateError, IndexError, ValueError):
+                # These operands do not fit, or would pair rows of unrelated plates; the next try has others.
+                continue
             if 0 < int(np.prod(value.shape)) <= 36 and value.ndim <= 3:
                 return ops.tanh(value * 1.0)
         return ops.tanh(self.leaf() * 1.0)

@@ -153,6 +153,13 @@ def test_a_kernel_matrix_without_a_factor_is_named_with_the_jitter_to_use(name: 
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
+def test_a_simulation_says_the_same(backend: str) -> None:
+    with pytest.raises(NonFiniteError, match=r"site 'f'.*its draw is not finite in a simulation") as caught:
+        ppl.simulate(near(X), 2, backend=backend)
+    assert "pass jitter=1e-05 to GaussianProcess (it has 0)" in str(caught.value)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_with_that_jitter_the_density_is_there(backend: str) -> None:
     model = ppl.compile(near_data(X, jitter=1e-5).observe(y=np.sin(X)), backend)
     for lengthscale in (0.3, 1.0, 20.0):

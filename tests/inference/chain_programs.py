@@ -174,6 +174,25 @@ def _chains_in_a_plate():
 
 
 @program
+def _chains_in_a_plate_with_a_first_step_of_its_own():
+    """The number of the step is met before anything of the plate."""
+
+    @ppl.model
+    def model():
+        with ppl.plate("series", np.array([0.1, 0.4])) as shift:
+
+            def step(previous, t):
+                probs = ops.where(t == 0, np.array([0.2, 0.3, 0.5]), ops.asarray(MOVES)[previous])
+                z = ppl.sample("z", dist.Categorical(probs=probs))
+                ppl.sample("y", dist.Normal(z + shift, 0.7))
+                return z
+
+            scan(step, length=3)
+
+    return model().observe(y=GRID)
+
+
+@program
 def _a_mixture_of_chains():
     """Each series has a kind, which all of its steps read."""
 

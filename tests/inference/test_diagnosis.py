@@ -144,7 +144,7 @@ def test_svi_names_the_site_whose_gradient_is_not_finite(steps: int, backend: st
     error = caught(run.finish)
     assert_names(error, "y", "loc = ", "scale = 1; fed by a = ")
     assert error.summary == "its gradient is not finite at step 0 of the fit, by guide.a.loc, guide.a.scale."
-    assert "The state before this step is kept." in str(error.remedy) and "ops.where" in str(error.remedy)
+    assert "The state before this step is kept" in str(error.remedy) and "ops.where" in str(error.remedy)
     for name, array in run.params().items():
         np.testing.assert_array_equal(array, before[name])
 

@@ -20,8 +20,8 @@ from ppl.inference import ELBO, IWELBO, NUTS, SVI, Adam, AutoDelta, AutoNormal, 
 from ppl.inference.choose import choose
 from ppl.inference.exact import draw_exact
 from ppl.transforms.density import log_density
-from ppl.transforms.exact import exact_sites, lane_of
-from tests.budget import assert_mean, sigmas
+from ppl.transforms.exact import exact_sites, finite_values
+from tests.budget import assert_frequencies, assert_mean, sigmas
 from tests.inference.cases import BACKENDS
 
 RNG = np.random.default_rng(11)
@@ -152,11 +152,17 @@ def _a_mixture_inside():
     return model().observe(y=RNG.normal(size=3))
 
 
+def present(values: tuple[int, int] | None) -> tuple[int, int]:
+    assert values is not None
+    return values
+
+
 def combinations(model: ppl.Program) -> dict[str, np.ndarray]:
     """All joint values of the discrete sites, shape (combinations, plates...)."""
     sites = exact_sites(model)
     sizes = {n: int(np.prod([p.size for p in s.plates])) for n, s in sites.items()}
-    ranges = [range(lane_of(s)[0].size) for n, s in sites.items() for _ in range(sizes[n])]
+    values = {n: present(finite_values(s.dist)) for n, s in sites.items()}
+    ranges = [range(low, low + count) for n, (low, count) in values.items() for _ in range(sizes[n])]
     rows = np.array(list(itertools.product(*ranges)))
     parts = np.split(rows, np.cumsum(list(sizes.values()))[:-1], axis=1)
     return {n: part.reshape(-1, *(p.size for p in sites[n].plates)) for n, part in zip(sites, parts, strict=True)}
@@ -335,7 +341,7 @@ def test_parameters_of_maximum_likelihood_with_everything_else_summed_out(backen
     assert weight == pytest.approx(np.mean(weight * right / (weight * right + (1 - weight) * left)), abs=1e-5)
 
 
-def test_pyro_and_numpyro_sum_to_the_same_density():
+def test_pyro_and_numpyro_have_the_same_density_and_marginals():
     """Pyro's TraceEnum_ELBO and NumPyro's funsor enumeration, on models written by hand in each."""
     import jax
     import jax.numpy as jnp
@@ -348,7 +354,7 @@ def test_pyro_and_numpyro_sum_to_the_same_density():
     from numpyro.contrib.funsor import log_density as enumerated
     from pyro.infer import TraceEnum_ELBO
 
-    weight, centre = 0.3, np.array([-1.5, 1.0])
+    weight, centre, rows = 0.3, np.array([-1.5, 1.0]), np.linspace(-1.0, 0.8, 20)
 
     def torch_model():
         two, at = torch.tensor(2.0).double(), torch.as_tensor(centre)
@@ -357,28 +363,40 @@ def test_pyro_and_numpyro_sum_to_the_same_density():
             pyro.sample("centre", pd.Normal(0.0, 3.0), obs=at)
         with pyro.plate("rows", 20):
             side = pyro.sample("side", pd.Bernoulli(torch.tensor(weight).double()), infer={"enumerate": "parallel"})
-            pyro.sample("y", pd.Normal(at[side.long()], 0.5), obs=torch.as_tensor(Y))
+            pyro.sample("y", pd.Normal(at[side.long()], 0.5), obs=torch.as_tensor(rows))
 
     loss = TraceEnum_ELBO(max_plate_nesting=1).loss(torch_model, lambda: None)
+    marginals = TraceEnum_ELBO(max_plate_nesting=1).compute_marginals(torch_model, lambda: None)["side"].probs.numpy()
 
-    def jax_model():
+    def jax_model(pull):
         numpyro.sample("weight", nd.Beta(2.0, 2.0), obs=weight)
         with numpyro.plate("sides", 2):
             numpyro.sample("centre", nd.Normal(0.0, 3.0), obs=jnp.asarray(centre))
         with numpyro.plate("rows", 20):
             side = numpyro.sample("side", nd.Bernoulli(weight))
-            numpyro.sample("y", nd.Normal(jnp.asarray(centre)[side], 0.5), obs=jnp.asarray(Y))
+            numpyro.sample("y", nd.Normal(jnp.asarray(centre)[side], 0.5), obs=jnp.asarray(rows))
+            numpyro.factor("pull", pull * side)
+
+    def jax_total(pull):
+        return enumerated(enum(config_enumerate(jax_model), first_available_dim=-2), (pull,), {}, {})[0]
 
     with jax.enable_x64(True):
-        theirs = float(enumerated(enum(config_enumerate(jax_model), first_available_dim=-2), (), {}, {})[0])
-    model = mixture(20).observe(y=Y)
+        # The slope by a weight on each row's value is the probability of that value.
+        theirs, slopes = jax.value_and_grad(jax_total)(jnp.zeros(20))
+    model = mixture(20).observe(y=rows)
     side = Compiled(model, get_backend("pyro"), "float64", 0)
     total = log_density(model, exact=["side"]).total()
     emitted = side.emitter(lead=False).emit("total", {"total": total}, single=True)
     values = side.value_arrays({"weight": weight, "centre": centre})
     ours = float(side.load(emitted)({}, values, side.bind(emitted), {}))
     assert -loss == pytest.approx(ours, rel=1e-6)
-    assert theirs == pytest.approx(ours, rel=1e-6)
+    assert float(theirs) == pytest.approx(ours, rel=1e-6)
+    np.testing.assert_allclose(marginals, slopes, rtol=1e-5, atol=1e-9)
+    known = mixture(20).do(weight=weight, centre=centre)
+    for backend in BACKENDS:
+        drawn = ppl.infer(known.observe(y=rows), ImportanceSampling(4000), backend=backend).draws["side"][0]
+        assert_frequencies(drawn == 1, marginals)
+    assert (np.abs(marginals - 0.5) < 0.45).sum() > 5
 
 
 # --- what has no exact sum ------------------------------------------------------------------------------------------
@@ -426,10 +444,27 @@ def _infinite():
     ppl.sample("y", dist.Normal(m + n, 1.0))
 
 
+def _many():
+    m = ppl.sample("m", dist.Normal(0.0, 1.0))
+    values = [ppl.sample(f"z{i}", dist.Categorical(logits=np.zeros(40))) for i in range(4)]
+    ppl.sample("y", dist.Normal(m + sum(values), 1.0))
+
+
+def _many_in_the_end():
+    """Each term reads two sites only, but summing out the first one joins all the others."""
+    m = ppl.sample("m", dist.Normal(0.0, 1.0))
+    hubs = [ppl.sample(f"z{i}", dist.Categorical(logits=np.zeros(40))) for i in range(5)]
+    for i, j in itertools.combinations(range(5), 2):
+        ppl.factor(f"pair{i}{j}", 0.1 * hubs[i] * hubs[j])
+    ppl.sample("y", dist.Normal(m, 1.0))
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize(
     ("body", "site", "shape", "options", "message"),
     [
+        (_many, "z0", (), {}, "discrete sites that 'y' depends on: every combination of their values counts"),
+        (_many_in_the_end, "z0", (), {}, "every combination of their values counts"),
         (_leaving, "z", (), {}, "'y' reads its values in plate 'rows' together"),
         (_crossing, "u", (2, 3), {}, "live in different plates and meet in both"),
         (_support, "m", (), {}, "its support depends on 'z', which is summed out"),

@@ -71,7 +71,8 @@ def loss_and_gradient(run: SVIRun, noise: dict, rows: dict) -> tuple[float, dict
     start = run.space.unconstrain({**run.model.params, **run.guide.params})
     data = run.guide.bind(run.surrogate.emitted, run.model.program.data)
     noise = {k: backend.array(v, "float", precision) for k, v in noise.items()}
-    index = {k: backend.array(v, "int", precision) for k, v in rows.items()}
+    kinds = {"f": "float"}
+    index = {k: backend.array(v, kinds.get(np.asarray(v).dtype.kind, "int"), precision) for k, v in rows.items()}
     params = {k: backend.array(v, "float", precision) for k, v in start.items()}
     if backend.name == "pyro":
         leaves = {k: v.clone().requires_grad_() for k, v in params.items()}

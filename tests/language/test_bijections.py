@@ -10,7 +10,7 @@ import pytest
 from ppl.errors import ShapeError, StrategyError, SupportError
 from ppl.language import dist
 from ppl.language.dist import Bijection, support
-from ppl.language.nn.flow_specs import autoregressive_spec, coupling_spec, mixing_spec
+from ppl.language.nn.flow_specs import mixing_spec, stacked_spec
 from ppl.program.distributions import BIJECTIONS
 from ppl.program.networks import NetworkSpec
 from ppl.program.supports import Support
@@ -79,11 +79,11 @@ CASES: dict[str, tuple[Bijection, np.ndarray, str]] = {
     "Compose.after": (dist.Compose(dist.Ordered(), dist.Exp()), X3, ""),
     "Inverse": (dist.Inverse(dist.Exp()), np.exp(X3), ""),
     "Inverse.Softplus": (dist.Inverse(dist.Softplus()), np.exp(X3), ""),
-    "Flow": (bent(coupling_spec("SplineCoupling", "flow", 3, [4], transform="spline")), X3, ""),
-    "Inverse.Flow": (dist.Inverse(bent(autoregressive_spec("MAF", "flow", 3, [4]))), X3, ""),
+    "Flow": (bent(stacked_spec("SplineCoupling", "flow", 3, [4], transform="spline")), X3, ""),
+    "Inverse.Flow": (dist.Inverse(bent(stacked_spec("MAF", "flow", 3, [4]))), X3, ""),
     "Compose.Flow": (
         dist.Compose(
-            bent(mixing_spec("mix", 3, "lu", 1)), dist.Affine(1.0, 2.0), bent(coupling_spec("RealNVP", "flow", 3, []))
+            bent(mixing_spec("mix", 3, "lu", 1)), dist.Affine(1.0, 2.0), bent(stacked_spec("RealNVP", "flow", 3, []))
         ),
         X3,
         "",

@@ -158,6 +158,14 @@ def _numbers_too_large_for_float32():
     ppl.compile(bound, "pyro").log_density({"n": np.zeros(5)})
 
 
+@ppl.model
+def walk():
+    def step(before, t):
+        return ppl.sample("z", dist.Normal(before, 1.0))
+
+    ppl.scan("time", step, init=0.0, length=3)
+
+
 # --- interventions ------------------------------------------------------------------------------------------------
 
 
@@ -184,6 +192,16 @@ def _do_on_a_network():
 @refused.call(ModelError, "'x' is an input; only sites", r"\.bind", site="x")
 def _do_on_an_input():
     program().do(x=1.0)
+
+
+@refused.call(ModelError, r"'time\.before' is what a scan carries; only", r"ppl\.sample or", site="time.before")
+def _do_on_a_carry():
+    walk().do(**{"time.before": 1.0})
+
+
+@refused.call(DataError, "not finite", r"declare ppl\.deterministic\('z', ops\.where", site="z", got="nan")
+def _do_on_some_steps_only():
+    walk().do(z=np.array([np.nan, 2.0, np.nan]))
 
 
 @refused.call(ModelError, r"`do\(w=\.\.\.\)` after observing '[ny]'", "counterfactual", site="w", got=r"\['n', 'y'\]")

@@ -49,7 +49,19 @@ def buffet(x: np.ndarray, concentration: float) -> np.ndarray:
     return (st.beta(concentration, 1.0).logpdf(x / before) - np.log(before)).sum(-1)
 
 
+TABLE = np.array([[0.5, -1.0], [2.0, 0.3], [-0.7, 1.2]])
+
+
+def rows(x: np.ndarray) -> np.ndarray:
+    """Log probability of rows of the table."""
+    return sp.log_softmax(LOGITS)[np.argmin(np.square(x[..., None, :] - TABLE).sum(-1), -1)]
+
+
 VECTORS: dict[str, Case] = {
+    "Codebook": Case(dist.Codebook(TABLE, LOGITS), log_density=rows),
+    "Codebook.batch": Case(dist.Codebook(TABLE, np.stack([LOGITS, -LOGITS])), lacks=BOTH),
+    "Nearest": Case(dist.Nearest([1.4, 0.1], TABLE), log_density=lambda x: np.log(np.all(x == TABLE[1], -1))),
+    "Nearest.batch": Case(dist.Nearest([[1.4, 0.1], [-0.5, 0.9]], TABLE), lacks=BOTH),
     "MultivariateStudentT": Case(
         dist.MultivariateStudentT(12.0, LOC, scale_tril=TRIL),
         log_density=lambda x: st.multivariate_t(LOC, COVARIANCE, df=12.0).logpdf(x),

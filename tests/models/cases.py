@@ -66,12 +66,12 @@ def word_by_word(counts: Array) -> tuple[Array, Array]:
     return document, word
 
 
-def few_labels(labels: Array, each: int) -> np.ma.MaskedArray:
-    """Labels, of which all but the first few of each class are masked."""
-    known = np.zeros(len(labels), dtype=bool)
-    for value in np.unique(labels):
-        known[np.flatnonzero(labels == value)[:each]] = True
-    return np.ma.masked_array(labels, ~known)
+def few_labels(each: int, others: int) -> tuple[Array, Array, Array]:
+    """The first digits of each kind with their labels, and the digits that follow these, without."""
+    images, labels = digits(), bundled(load_digits)[1]
+    chosen = np.sort(np.concatenate([np.flatnonzero(labels == digit)[:each] for digit in range(10)]))
+    rest = np.delete(np.arange(len(images)), chosen)[:others]
+    return images[chosen], labels[chosen], images[rest]
 
 
 def nuclei() -> Array:
@@ -266,14 +266,9 @@ def vade() -> ppl.Program:
 
 
 def m2() -> ppl.Program:
-    images, labels = digits()[:100], few_labels(bundled(load_digits)[1][:100], 2)
-    return models.m2(images, latent=3, hidden=32).observe(x=images, label=labels, guess=labels)
-
-
-def m2_encoder() -> ppl.Program:
-    images, labels = digits()[:100], few_labels(bundled(load_digits)[1][:100], 2)
-    known = ~np.ma.getmaskarray(labels)
-    return models.m2_encoder(images, known, labels.filled(0), latent=3, hidden=32)
+    labelled, labels, images = few_labels(2, 80)
+    program = models.m2(labelled, images, latent=3, hidden=32)
+    return program.observe(labelled_x=labelled, given=labels, guess=labels, x=images)
 
 
 def categorical_vae() -> ppl.Program:
@@ -286,6 +281,16 @@ def vq_vae() -> ppl.Program:
     return models.vq_vae(images, hidden=32).observe(x=images)
 
 
+def code_prior() -> ppl.Program:
+    rows = np.random.default_rng(0).integers(0, 5, size=(20, 4))
+    return models.code_prior(20, entries=5, hidden=8).observe(entry=rows)
+
+
+def vq_decoder() -> ppl.Program:
+    rows = np.random.default_rng(0).integers(0, 16, size=(100, 4))
+    return models.vq_decoder(rows, hidden=32).observe(x=digits()[:100])
+
+
 def poisson_hmm() -> ppl.Program:
     return models.poisson_hmm(len(models.EARTHQUAKES)).observe(count=models.EARTHQUAKES)
 
@@ -295,8 +300,61 @@ def categorical_hmm() -> ppl.Program:
     return models.categorical_hmm(present).observe(symbol=letters)
 
 
+# Length, centre and scale of the Nile's flow.
+FLOW = (len(models.NILE), 900.0, 150.0)
+
+
+def local_level() -> ppl.Program:
+    return models.local_level(*FLOW).observe(y=models.NILE)
+
+
+def marginal_local_level() -> ppl.Program:
+    return models.marginal_local_level(*FLOW).observe(y=models.NILE)
+
+
+def local_trend() -> ppl.Program:
+    return models.local_trend(*FLOW).observe(y=models.NILE)
+
+
+def predator_prey() -> ppl.Program:
+    return models.predator_prey(len(models.PELTS)).observe(pelts=models.PELTS)
+
+
 def flow_density() -> ppl.Program:
     return models.flow_density(nuclei()).observe(x=nuclei())
+
+
+def stochastic_volatility() -> ppl.Program:
+    returns = models.RETURNS[:60]
+    return models.stochastic_volatility(len(returns)).observe(y=returns)
+
+
+def noncentred_volatility() -> ppl.Program:
+    returns = models.RETURNS[:60]
+    return models.noncentred_volatility(len(returns)).observe(y=returns)
+
+
+# What an autoregression starts from: growth in four quarters.
+LAGS = 4
+
+
+def switching_autoregression() -> ppl.Program:
+    first, rest = models.GROWTH[:LAGS], models.GROWTH[LAGS:]
+    return models.switching_autoregression(first, len(rest)).observe(y=rest)
+
+
+def switching_level() -> ppl.Program:
+    return models.switching_level(*FLOW).observe(y=models.NILE)
+
+
+def rows_of_digits() -> Array:
+    """Binary images as sequences of eight rows, shape (1797, 8, 8)."""
+    return digits().reshape(-1, 8, 8)
+
+
+def deep_markov() -> ppl.Program:
+    images = rows_of_digits()[:20]
+    return models.deep_markov(images, latent=4, hidden=16).observe(x=images)
 
 
 CASES: dict[str, Callable[[], ppl.Program]] = {
@@ -332,6 +390,8 @@ CASES: dict[str, Callable[[], ppl.Program]] = {
         m2,
         categorical_vae,
         vq_vae,
+        code_prior,
+        vq_decoder,
         gp_regression,
         marginal_gp_regression,
         gp_classification,
@@ -339,12 +399,23 @@ CASES: dict[str, Callable[[], ppl.Program]] = {
         gp_vae,
         poisson_hmm,
         categorical_hmm,
+        local_level,
+        marginal_local_level,
+        local_trend,
+        predator_prey,
+        switching_autoregression,
+        switching_level,
+        stochastic_volatility,
+        noncentred_volatility,
+        deep_markov,
     )
 }
 
 
 # Guides of the zoo: name -> (the case it belongs to, a function that builds it).
 GUIDES: dict[str, tuple[str, Callable[[], ppl.Program]]] = {
+    "backward_guide": ("local_level", lambda: models.backward_guide(*FLOW)),
+    "backward_reader": ("deep_markov", lambda: models.backward_reader(rows_of_digits()[:20], latent=4, hidden=16)),
     "vae_encoder": ("vae", lambda: models.vae_encoder(digits()[:200], latent=4, hidden=32)),
     "flow_encoder": ("vae", lambda: models.flow_encoder(digits()[:200], latent=4, hidden=32)),
     "cvae_encoder": (
@@ -357,7 +428,7 @@ GUIDES: dict[str, tuple[str, Callable[[], ppl.Program]]] = {
     ),
     "ladder_encoder": ("ladder_vae", lambda: models.ladder_encoder(digits()[:100], lower=4, upper=2, hidden=32)),
     "prod_lda_encoder": ("prod_lda", lambda: models.prod_lda_encoder(ink(100), topics=5)),
-    "m2_encoder": ("m2", m2_encoder),
+    "m2_encoder": ("m2", lambda: models.m2_encoder(*few_labels(2, 80), latent=3, hidden=32)),
     "categorical_encoder": (
         "categorical_vae",
         lambda: models.categorical_encoder(digits()[:100], codes=2, values=4, hidden=32),

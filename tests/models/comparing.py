@@ -38,7 +38,13 @@ def assert_means(draws: Mapping[str, np.ndarray], exact: Mapping[str, np.ndarray
         assert np.all(off <= sigmas(comparisons)), f"{site}: off by {np.max(off):.2f} standard errors"
 
 
-def summed_log_density(program: ppl.Program, values: Mapping[str, np.ndarray], backend: str, *sites: str) -> float:
+def summed_log_density(
+    program: ppl.Program,
+    values: Mapping[str, np.ndarray],
+    backend: str,
+    *sites: str,
+    params: Mapping[str, np.ndarray] | None = None,
+) -> float:
     """Log density of given values, in nats, with all finite discrete sites summed out, in float64.
 
     Args:
@@ -46,10 +52,13 @@ def summed_log_density(program: ppl.Program, values: Mapping[str, np.ndarray], b
         values: of all other latents.
         backend: where it is computed.
         sites: the terms to add up, each named for its first statement; all terms if none is named.
+        params: parameters that differ from their starts.
     """
     side = ppl.compile(program, backend, precision="float64")
     density = log_density(program, exact=exact_sites(program))
     parts = {n: plate_sum(t, density.plates[n]) for n, t in density.terms.items() if not sites or n in sites}
     emitted = side.emitter(lead=False).emit("total", {"total": total_of(list(parts.values()))}, single=True)
     function = side.backend.jit(side.load(emitted), "float64")
-    return float(side.backend.to_numpy(function({}, side.value_arrays(values), side.bind(emitted), {})))
+    return float(
+        side.backend.to_numpy(function(side.param_arrays(params), side.value_arrays(values), side.bind(emitted), {}))
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -371,6 +372,7 @@ def test_rows_too_near_for_the_precision_are_named(backend: str) -> None:
         ppl.sample("f", GP(k.RBF(), X, jitter=0.0))
 
     fit = fitted(exact(X), backend, f=np.zeros((DRAWS, 6)))
-    with pytest.raises(NonFiniteError, match=r"site 'f'.*draws at the new rows are not finite") as caught:
+    with pytest.raises(NonFiniteError, match=r"site 'f'.*its draw is not finite") as caught:
         fit.predict(X=np.repeat(NEW, 3, axis=0))
-    assert "give it more jitter or noise" in str(caught.value)
+    # What is missing is a rounding error, of which each library makes its own.
+    assert re.search(r"pass jitter=1e-1[3-6] to GaussianProcess \(it has 0\)", str(caught.value))

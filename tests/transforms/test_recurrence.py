@@ -17,7 +17,7 @@ from ppl.backend.compiled import get_backend
 from ppl.inference import SVI, Adam, AutoDelta, AutoNormal
 from ppl.transforms.density import simulator
 from tests.backend.test_lowering import BACKENDS, assert_close, check_densities, numbers
-from tests.budget import assert_mean, sigmas
+from tests.budget import assert_mean, assert_variance, sigmas
 from tests.inference.test_surrogate import loss_and_gradient
 from tests.transforms.scan_programs import GRID, PROGRAMS, SERIES, STEPS, XS, Y, scan
 
@@ -400,6 +400,33 @@ def test_intervening_on_a_site_cuts_the_steps_apart(item: Any, backend: str):
     assert_close(found["y"], stats.norm.logpdf(drawn["y"], item, 0.5), "y")
     # A site that is observed may be set all the same: it is its own parent, and nothing else depends on it.
     assert _walks().observe(z=GRID).do(z=item) == done
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_some_steps_are_set_as_the_remedy_of_do_says(backend: str):
+    @ppl.model
+    def model(chosen, values):
+        def step(previous, row):
+            free = ppl.sample("free", dist.Normal(0.8 * previous, 0.3))
+            z = ppl.deterministic("z", ops.where(row[0], row[1], free))
+            ppl.sample("y", dist.Normal(z, 0.5))
+            return z
+
+        ppl.scan("time", step, init=1.0, xs=(chosen, values))
+
+    program = model(np.array([False, True, False, False]), np.array([0.0, 5.0, 0.0, 0.0]))
+    side = ppl.compile(program, backend, precision="float64")
+    drawn = numbers(side.simulate((4000,), key=side.backend.key(1)))
+    assert np.all(drawn["z"][:, 1] == 5.0)
+    # Each step goes on from where the one before stands, be it set or drawn.
+    wanted = np.c_[np.full(4000, 0.8), np.full(4000, 4.0), 0.8 * drawn["z"][:, 2]]
+    off = drawn["z"][:, [0, 2, 3]] - wanted
+    assert_mean(off, 0.0)
+    assert_variance(off, 0.09)
+    values = {"free": drawn["free"][:3], "y": drawn["y"][:3]}
+    before = np.c_[np.ones(3), drawn["z"][:3, :-1]]
+    exact = stats.norm.logpdf(values["free"], 0.8 * before, 0.3) + stats.norm.logpdf(values["y"], drawn["z"][:3], 0.5)
+    assert_close(np.asarray(side.log_density(values)), exact.sum(-1), "density")
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

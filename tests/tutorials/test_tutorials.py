@@ -53,7 +53,15 @@ class Page(HTMLParser):
 
 
 def test_there_are_tutorials() -> None:
-    names = {"quickstart", "coming_from_pyro", "coming_from_numpyro", "your_own_network", "reading_a_posterior"}
+    names = {
+        "quickstart",
+        "coming_from_pyro",
+        "coming_from_numpyro",
+        "time_series_and_missing_data",
+        "mixtures_and_discrete_latents",
+        "your_own_network",
+        "reading_a_posterior",
+    }
     assert names <= {t.stem for t in TUTORIALS}
 
 

@@ -34,9 +34,9 @@ def reshape(low: Lowering, node: Value, args: list[Piece]) -> Piece:
         return Piece(f"{low.at(arg, ATOM)}.reshape(({shape}{',' if node.ndim == 1 else ''}))", ATOM, layout)
     named = arg if arg.level > ATOM else low.assign(arg, "t")
     front = f"{named.text}.shape[:-{arg.layout.rank}]" if arg.layout.rank else f"{named.text}.shape"
-    if not low.torch:
-        return Piece(f"{named.text}.reshape(*{front}, {shape})".replace(", )", ")"), ATOM, layout)
-    return Piece(f"{named.text}.reshape(*{front}, {shape})".replace(", )", ")"), ATOM, layout)
+    # Without event axes nothing may be left to unpack: torch wants at least one size.
+    target = f"*{front}, {shape}" if node.ndim else front
+    return Piece(f"{named.text}.reshape({target})", ATOM, layout)
 
 
 @rule

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ppl.backend.compiled import Compiled
+from ppl.backend.layout import plate_positions
 from ppl.errors import NonFiniteError
 from ppl.program.ops import leave, plate_sum
 from ppl.program.program import Program
@@ -129,7 +130,10 @@ def _evaluate(
     data, arrays = model.bind(emitted), model.param_arrays(params)
     read = {a.name for a in emitted.arguments if a.group == "values"}
     given = {n: v for n, v in values.items() if n in read}
-    shapes = {n: tuple(p.size for p in v.plates) + v.shape for n, v in outputs.items()}
+    # The order in which plates were met while a value was computed is not that of its axes.
+    at = plate_positions(model.program)
+    plates = {n: sorted(v.plates, key=lambda p: -at[p.name]) for n, v in outputs.items()}
+    shapes = {n: tuple(p.size for p in plates[n]) + v.shape for n, v in outputs.items()}
     width = max(1, *(int(np.prod(s)) for s in shapes.values()))
     piece = max(1, min(count, PIECE // width))
     parts: list[dict[str, np.ndarray]] = []

@@ -8,6 +8,7 @@ from .baseline import Running as Running
 from .contract import Strategy as Strategy
 from .enumerate import Enumerate as Enumerate
 from .measure_valued import MVD as MVD
+from .quantized import VectorQuantized as VectorQuantized
 from .reinforce import Reinforce as Reinforce
 from .relax import REBAR as REBAR
 from .relaxed import GumbelSoftmax as GumbelSoftmax
@@ -28,4 +29,5 @@ __all__ = [
     "Running",
     "StraightThrough",
     "Strategy",
+    "VectorQuantized",
 ]

@@ -33,7 +33,7 @@ class Reinforce:
 
     def refusal(self, dist: Distribution) -> str | None:
         """A point has no density."""
-        return "it is a point, whose density has no gradient" if dist.family == "Delta" else None
+        return "it is a point, whose density has no gradient" if dist.family in ("Delta", "Nearest") else None
 
     def lanes(self, dist: Distribution) -> int:
         """One."""

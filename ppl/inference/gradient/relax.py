@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ppl.errors import ModelError, user_location
+from ppl.inference.schedules import Curve, lowest, scheduled
 from ppl.posterior.methods import register
 from ppl.program.distributions import Distribution
 from ppl.program.ops import apply
@@ -25,15 +26,15 @@ class REBAR:
     """For Bernoulli sites whose relaxed values the model's densities take.
 
     Attributes:
-        temperature: of the relaxation.
+        temperature: of the relaxation. A curve anneals it.
         scale: how much of the control variate is used; zero is plain REINFORCE.
     """
 
-    temperature: float = 0.5
+    temperature: float | Curve = 0.5
     scale: float = 1.0
 
     def __post_init__(self) -> None:
-        if not self.temperature > 0:
+        if not lowest(self.temperature) > 0:
             raise ModelError("a temperature is positive.", declared_at=user_location(), got=str(self.temperature))
 
     @property
@@ -64,6 +65,6 @@ class REBAR:
         above = apply("log1p", ratio / (1.0 - chance))
         below = -apply("log1p", ratio / chance)
         given = apply("where", bit, above, below)
-        t = self.temperature
+        t = scheduled(self.temperature)
         pair = Relaxation(apply("sigmoid", soft / t), apply("sigmoid", given / t), self.scale)
         return Drawn(b, draw.at(b), score=draw.score(b), relaxation=pair)

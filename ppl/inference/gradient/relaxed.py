@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ppl.errors import ModelError, StrategyError, user_location
+from ppl.inference.schedules import Curve, lowest, scheduled
 from ppl.posterior.methods import register
 from ppl.program.distributions import Distribution
 from ppl.program.ops import apply
@@ -23,11 +24,11 @@ class _Relaxed:
     """What both have in common.
 
     Attributes:
-        temperature: positive; the lower, the closer to discrete and the noisier.
+        temperature: positive; the lower, the closer to discrete and the noisier. A curve anneals it.
         bias: has to say "relaxation".
     """
 
-    temperature: float = 0.5
+    temperature: float | Curve = 0.5
     bias: str | None = None
 
     def __post_init__(self) -> None:
@@ -40,7 +41,7 @@ class _Relaxed:
                 remedy=f'Write {type(self).__name__}({self.temperature}, bias="relaxation") if that is meant, or use '
                 "Enumerate(), Reinforce(LeaveOneOut()) or DisARM(), which are unbiased.",
             )
-        if not self.temperature > 0:
+        if not lowest(self.temperature) > 0:
             raise ModelError("a temperature is positive.", declared_at=user_location(), got=str(self.temperature))
 
     def refusal(self, dist: Distribution) -> str | None:
@@ -63,10 +64,10 @@ class _Relaxed:
     def _soft(self, draw: Draw) -> Value:
         dist, uniform = draw.dist, draw.noise.uniform(draw.dist.event_shape)
         if dist.family == "Bernoulli":
-            return apply("sigmoid", (log_odds(dist) + apply("logit", uniform)) / self.temperature)
+            return apply("sigmoid", (log_odds(dist) + apply("logit", uniform)) / scheduled(self.temperature))
         gumbel = -apply("log", -apply("log", uniform))
         logs: Value = getattr(dist, "log_probs")  # noqa: B009 - the family is known by its name only
-        return apply("softmax", (logs + gumbel) / self.temperature, axis=(-1,))
+        return apply("softmax", (logs + gumbel) / scheduled(self.temperature), axis=(-1,))
 
     def _log_q(self, dist: Distribution, value: Value) -> Value:
         if dist.family == "Bernoulli":
@@ -85,7 +86,7 @@ class GumbelSoftmax(_Relaxed):
     """The model sees the relaxed value.
 
     Attributes:
-        temperature: positive; the lower, the closer to discrete and the noisier.
+        temperature: positive; the lower, the closer to discrete and the noisier. A curve anneals it.
         bias: has to say "relaxation".
     """
 
@@ -100,7 +101,7 @@ class StraightThrough(_Relaxed):
     """The model sees the discrete value; gradients pass as if it were the relaxed one.
 
     Attributes:
-        temperature: positive.
+        temperature: positive. A curve anneals it.
         bias: has to say "relaxation".
     """
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ppl.errors import StrategyError, UnknownNameError, nearest
+from ppl.inference.marginal import Marginalized, fresh
 from ppl.inference.objective.blocks import Term
 from ppl.inference.objective.checking import particles_of
 from ppl.inference.objective.expression import Expression
@@ -20,12 +21,16 @@ from .arm import ARM, DisARM
 from .baseline import Learned, LeaveOneOut, Running
 from .contract import LANE_BUDGET, Strategy
 from .enumerate import Enumerate, count_values
+from .quantized import VectorQuantized
 from .reinforce import Reinforce
 from .relax import REBAR
 from .relaxed import GumbelSoftmax, StraightThrough
 from .reparam import Reparam
 from .smoothness import discrete_uses, rough_uses
 from .worlds import Contexts, Setting
+
+# Strategies that do not mind costs which read all elements of a plate together.
+ANYWHERE = (Reparam, Reinforce, GumbelSoftmax, StraightThrough, ARM, DisARM, VectorQuantized)
 
 
 @dataclass
@@ -72,6 +77,7 @@ def resolve(
     groups: Mapping[str, Expression],
     given: Mapping[str, Strategy],
     batch: Mapping[str, int],
+    marginal: Marginalized | None = None,
 ) -> Resolution:
     """Choose a strategy for each site of the guide.
 
@@ -81,6 +87,7 @@ def resolve(
         groups: the objective of each group of parameters.
         given: strategies that the user asks for, by site.
         batch: batch size of each subsampled plate.
+        marginal: the guide's auxiliary sites that are averaged out; their fresh draws are treated as they are.
 
     Raises:
         UnknownNameError: a strategy for a site that does not exist.
@@ -98,6 +105,12 @@ def resolve(
         reason = _unfit(given[name], guide.sites[name])
         if reason:
             raise _refused(guide, name, given[name], reason)
+    if marginal is not None:
+        for name, strategy in given.items():
+            if getattr(strategy, "entropy", None):
+                reason = "the score that it leaves out counts where auxiliary sites are averaged out"
+                raise _refused(guide, name, strategy, reason, "Use Reparam().")
+        given = {**given, **{fresh(n): given[n] for n in marginal.auxiliary if n in given}}
     rough = rough_uses(model, guide)
     for name, strategy in given.items():
         if isinstance(strategy, Reparam) and name in rough:
@@ -109,10 +122,10 @@ def resolve(
     if plain:
         strategies: dict[str, Strategy] = {n: given.get(n, Reparam()) for n in guide.sites}
         if any(getattr(s, "entropy", None) for s in strategies.values()):
-            facts, _ = probe(model, guide, groups, strategies, batch)
+            facts, _ = probe(model, guide, groups, strategies, batch, marginal)
             _check_entropy(guide, strategies, facts)
         return Resolution(strategies, {}, {}, {})
-    return _with_facts(model, guide, groups, given, batch, rough)
+    return _with_facts(model, guide, groups, given, batch, rough, marginal)
 
 
 def _with_facts(
@@ -122,11 +135,12 @@ def _with_facts(
     given: Mapping[str, Strategy],
     batch: Mapping[str, int],
     rough: Mapping[str, tuple[str, str, Program]],
+    marginal: Marginalized | None,
 ) -> Resolution:
     first: dict[str, Strategy] = {
         n: Reparam() if _unfit(Reparam(), s) is None else Reinforce() for n, s in guide.sites.items()
     }
-    facts, coupled = probe(model, guide, groups, first, batch)
+    facts, coupled = probe(model, guide, groups, first, batch, marginal)
     notes: dict[str, str] = {}
     strategies: dict[str, Strategy] = {}
     for name, site in guide.sites.items():
@@ -174,6 +188,10 @@ def _default(
             reason = f"with the sites it meets it has {joint:.0f} joint values, and the budget is {LANE_BUDGET} lanes"
     if reason is None:
         return Enumerate()
+    certain = _unfit(Reinforce(), site)
+    if certain is not None and site.dist.family == "Nearest":
+        remedy = f'Say strategies={{{site.name!r}: VectorQuantized(bias="straight-through")}}.'
+        raise _refused(guide, site.name, Reinforce(), certain, remedy)
     notes[site.name] = f"{reason}: score-function gradient instead of a sum over values"
     return Reinforce(baseline)
 
@@ -188,7 +206,7 @@ def _joint_lanes(name: str, facts: Facts, strategies: Mapping[str, Strategy], gu
 
 
 def _check_explicit(guide: Program, name: str, strategy: Strategy, facts: Facts) -> None:
-    if facts.lost and not isinstance(strategy, (Reparam, Reinforce, GumbelSoftmax, StraightThrough, ARM, DisARM)):
+    if facts.lost and not isinstance(strategy, ANYWHERE):
         plate = min(facts.lost, key=lambda p: p.name)
         raise _refused(
             guide,
@@ -321,6 +339,7 @@ def probe(
     groups: Mapping[str, Expression],
     strategies: Mapping[str, Strategy],
     batch: Mapping[str, int],
+    marginal: Marginalized | None = None,
 ) -> tuple[dict[str, Facts], dict[tuple[Axis, ...], set[str]]]:
     """What the objectives do with each site, found on simple draws.
 
@@ -331,7 +350,7 @@ def probe(
     facts = {n: Facts() for n in guide.sites}
     coupled: dict[tuple[Axis, ...], set[str]] = {}
     for key, expression in groups.items():
-        contexts = Contexts(Setting(model, guide, batch, strategies))
+        contexts = Contexts(Setting(model, guide, batch, strategies, marginal=marginal))
         terms = Meaning(contexts, axes).terms(expression)
         for along, draws in contexts.draws.items():
             inside = coupled.setdefault(along, set())

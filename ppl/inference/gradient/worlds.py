@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from ppl.inference.marginal import Marginalized, fresh
 from ppl.program.distributions import Distribution
 from ppl.program.ops import apply
 from ppl.program.program import Program
@@ -30,6 +31,7 @@ class World:
         dists: distribution of each site of the guide.
         drawn: what the strategy of each site gave.
         density: the model's density at these values.
+        marginal: what the density of the kept sites is estimated from, where auxiliary sites are averaged out.
     """
 
     values: dict[str, Value]
@@ -37,6 +39,32 @@ class World:
     dists: dict[str, Distribution]
     drawn: dict[str, Drawn]
     density: Density
+    marginal: MarginalParts | None = None
+
+
+@dataclass(frozen=True)
+class MarginalParts:
+    """Log densities of guide sites that auxiliary ones touch, by name, in nats.
+
+    Attributes:
+        real: at the draws; those of auxiliary sites too, unless they cancel.
+        real_reverse: of the auxiliary draws under the proposal; empty where they cancel.
+        fresh: as `real`, at the fresh draws of auxiliary sites.
+        fresh_reverse: of these under the proposal.
+        count: how many draws there are in all.
+        inner: the plate of the fresh ones.
+        auxiliary: the sites that are averaged out.
+        ignored: the sites that hold their fresh draws.
+    """
+
+    real: dict[str, Value]
+    real_reverse: dict[str, Value]
+    fresh: dict[str, Value]
+    fresh_reverse: dict[str, Value]
+    count: int
+    inner: Plate
+    auxiliary: tuple[str, ...]
+    ignored: tuple[str, ...]
 
 
 @dataclass
@@ -50,6 +78,7 @@ class Setting:
         strategies: how each site of the guide is drawn.
         held: the programs whose parameters are constants: "model" or "guide".
         noise: the random arguments so far, by name; shared by the objectives of one fit.
+        marginal: the guide's auxiliary sites that are averaged out; None where there are none.
     """
 
     model: Program
@@ -58,6 +87,7 @@ class Setting:
     strategies: Mapping[str, Strategy]
     held: frozenset[str] = frozenset()
     noise: dict[str, NoiseSpec] = field(default_factory=dict[str, NoiseSpec])
+    marginal: Marginalized | None = None
 
     @cached_property
     def own_params(self) -> dict[str, Value]:
@@ -232,7 +262,30 @@ class Draws:
             log_q = {n: close(v) for n, v in log_q.items()}
             dists = {n: d.substitute(close) for n, d in dists.items()}
             drawn = {n: d.mapped(close) for n, d in drawn.items()}
-        return World(values, log_q, dists, drawn, self._density(values, params))
+        return World(values, log_q, dists, drawn, self._density(values, params), self._marginal(values, log_q, params))
+
+    def _marginal(
+        self, values: Mapping[str, Value], log_q: Mapping[str, Value], params: Mapping[str, Value]
+    ) -> MarginalParts | None:
+        averaged = self.setting.marginal
+        if averaged is None:
+            return None
+        given, reverse = averaged.given(values, params), averaged.reverse(values, params)
+        names = {n: fresh(n) for n in averaged.auxiliary}
+        inner = averaged.program.by_name[next(iter(names.values()))].plates[-1]
+        # What a site's density is made of is the same in both places, unless it reads an auxiliary site.
+        touched = [n for n, v in given.items() if n in names or inner in v.plates]
+        counted = [n for n in touched if not (averaged.own and n in names)]
+        return MarginalParts(
+            {n: log_q[n] for n in counted},
+            {} if averaged.own else {n: reverse[n] for n in names},
+            {n: given[n] for n in counted},
+            {} if averaged.own else {n: log_q[f] for n, f in names.items()},
+            averaged.marginal.particles,
+            inner,
+            averaged.auxiliary,
+            tuple(names.values()),
+        )
 
     def _unchanged(self, name: str, given: Mapping[str, Value]) -> bool:
         """Whether a site and all it depends on are the draws themselves."""

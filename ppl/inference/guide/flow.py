@@ -10,7 +10,7 @@ import numpy as np
 
 from ppl.errors import UnknownNameError, nearest
 from ppl.language.dist import Affine, Flow, Normal, Transformed
-from ppl.language.nn.flow_specs import autoregressive_spec, coupling_spec, elementwise_spec, one_way_spec
+from ppl.language.nn.flow_specs import elementwise_spec, one_way_spec, stacked_spec
 from ppl.posterior.methods import register
 from ppl.program import supports
 from ppl.program.networks import NetworkSpec
@@ -82,6 +82,5 @@ class AutoFlow:
         if size == 1:
             return elementwise_spec(name, size, "spline")
         transform = "spline" if self.kind == "spline" else "affine"
-        make = autoregressive_spec if self.kind == "iaf" else coupling_spec
         family = {"iaf": "IAF", "spline": "SplineCoupling", "affine": "RealNVP"}[self.kind]
-        return make(family, name, size, hidden, layers=layers, transform=transform, mixing=self.mixing)
+        return stacked_spec(family, name, size, hidden, layers=layers, transform=transform, mixing=self.mixing)

@@ -12,6 +12,9 @@ from .expression import Expression as Expression
 from .expression import guide as guide
 from .expression import model as model
 from .expression import observed as observed
+from .hierarchical import DIWHVI as DIWHVI
+from .hierarchical import HVI as HVI
+from .hierarchical import IWHVI as IWHVI
 from .iwelbo import CIWAE as CIWAE
 from .iwelbo import IWELBO as IWELBO
 from .iwelbo import MIWAE as MIWAE
@@ -24,6 +27,7 @@ from .language import log_density as log_density
 from .language import log_power_mean as log_power_mean
 from .language import log_weight as log_weight
 from .language import logmeanexp as logmeanexp
+from .language import marginal as marginal
 from .language import mean as mean
 from .language import particles as particles
 from .language import simulated as simulated
@@ -39,8 +43,11 @@ from .wake_sleep import WakePhi as WakePhi
 __all__ = [
     "CIWAE",
     "CUBO",
+    "DIWHVI",
     "ELBO",
+    "HVI",
     "IWELBO",
+    "IWHVI",
     "MIWAE",
     "PIWAE",
     "VIS",
@@ -61,6 +68,7 @@ __all__ = [
     "log_power_mean",
     "log_weight",
     "logmeanexp",
+    "marginal",
     "mean",
     "model",
     "observed",

@@ -84,7 +84,7 @@ class Term:
     sampled: bool = True
     constant: bool = False
 
-    def scaled(self, factor: float) -> Term:
+    def scaled(self, factor: float | Value) -> Term:
         """The term times a number."""
         block = self.block
         if block is not None:

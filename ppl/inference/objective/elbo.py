@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ppl.errors import ModelError, user_location
+from ppl.inference.schedules import Curve, lowest
 from ppl.posterior.methods import register
 
 from .expression import Expression, guide, model, observed
@@ -46,17 +47,17 @@ class BetaELBO:
     """The fit to the data less a multiple of the divergence from the prior; with 1 it is the ELBO.
 
     Attributes:
-        beta: the multiple, or one for each site by name (1 for those left out).
+        beta: the multiple, or one for each site by name (1 for those left out); Ramp(0.0, 1.0, 1000) warms up.
         particles: draws of the guide a step.
     """
 
-    beta: float | Mapping[str, float] = 4.0
+    beta: float | Curve | Mapping[str, float | Curve] = 4.0
     particles: int = 1
 
     def __post_init__(self) -> None:
         at_least_one("BetaELBO", particles=self.particles)
         for factor in self.beta.values() if isinstance(self.beta, Mapping) else [self.beta]:
-            if not factor >= 0:
+            if not lowest(factor) >= 0:
                 raise ModelError("BetaELBO needs weights from zero up.", declared_at=user_location(), got=str(factor))
 
     def expression(self) -> Expression:
@@ -64,9 +65,10 @@ class BetaELBO:
         fit = log_density(model, sites=observed)
         if isinstance(self.beta, Mapping):
             rest = kl(guide, model, without=tuple(self.beta))
-            penalty = sum((b * kl(guide, model, sites=[name]) for name, b in self.beta.items()), 1.0 * rest)
+            parts = [kl(guide, model, sites=[name]) * b for name, b in self.beta.items()]
+            penalty = sum(parts, 1.0 * rest)
         else:
-            penalty = self.beta * kl(guide, model)
+            penalty = kl(guide, model) * self.beta
         return mean(fit - penalty, over=particles("k", self.particles))
 
 
@@ -77,12 +79,13 @@ class CapacityELBO:
 
     Attributes:
         gamma: weight of the penalty.
-        capacity: the divergence that is free, in nats for each element of the plates that all guide sites live in.
+        capacity: the divergence that is free, in nats for each element of the plates that all guide sites live in; a
+            curve such as Ramp(0.0, 25.0, 10_000) lets it grow, as in the source.
         particles: draws of the guide a step.
     """
 
     gamma: float = 100.0
-    capacity: float = 25.0
+    capacity: float | Curve = 25.0
     particles: int = 1
 
     def __post_init__(self) -> None:

@@ -7,7 +7,9 @@ from dataclasses import dataclass, fields
 from typing import Any, TypeAlias
 
 from ppl.errors import ModelError, user_location
+from ppl.inference.schedules import Curve
 from ppl.posterior.methods import register
+from ppl.program.program import Program
 
 
 @register
@@ -114,6 +116,13 @@ class Expression:
     def __truediv__(self, other: Any) -> Expression:
         if isinstance(other, Expression):
             return Function("divide", (self, other))
+        if isinstance(other, Curve):
+            raise ModelError(
+                "an objective is not divided by a curve.",
+                declared_at=user_location(),
+                got=f"... / {other!r}",
+                remedy="Multiply by one: Ramp(1.0, 0.1, 1000) * term.",
+            )
         return _scaled(1.0 / other, self)
 
     def __neg__(self) -> Expression:
@@ -128,7 +137,7 @@ class Expression:
 
 
 def lifted(item: Any) -> Expression:
-    """An expression as it is; a number as a constant.
+    """An expression as it is; a number as a constant, or a number that changes from step to step.
 
     Raises:
         ModelError: it is neither.
@@ -137,10 +146,12 @@ def lifted(item: Any) -> Expression:
         return item
     if isinstance(item, (int, float)) and not isinstance(item, bool):
         return Constant(float(item))
+    if isinstance(item, Curve):
+        return Scheduled(item)
     raise ModelError(
         "an objective is made of expressions and numbers.",
         declared_at=user_location(),
-        expected="a term of ppl.inference.objective, or a number",
+        expected="a term of ppl.inference.objective, a number, or a curve such as Ramp(0.0, 1.0, 1000)",
         got=repr(item),
         remedy="Start from objective.log_weight(model, guide) or objective.log_density(model).",
     )
@@ -148,6 +159,8 @@ def lifted(item: Any) -> Expression:
 
 def _scaled(factor: Any, body: Expression) -> Expression:
     number = lifted(factor)
+    if isinstance(number, Scheduled):
+        return Weighted(number.curve, body)
     assert isinstance(number, Constant)
     if isinstance(body, Scaled):
         return Scaled(number.value * body.factor, body.body)
@@ -172,6 +185,17 @@ class Constant(Expression):
         return repr(self.value)
 
 
+@register
+@dataclass(frozen=True, repr=False)
+class Scheduled(Expression):
+    """A number that changes from step to step; otherwise as a constant."""
+
+    curve: Curve
+
+    def __repr__(self) -> str:
+        return repr(self.curve)
+
+
 def _sites_text(sites: Sites, without: tuple[str, ...] = ()) -> str:
     text = "" if sites is None else f", sites={list(sites) if isinstance(sites, tuple) else sites!r}"
     return text + (f", without={list(without)}" if without else "")
@@ -179,10 +203,38 @@ def _sites_text(sites: Sites, without: tuple[str, ...] = ()) -> str:
 
 @register
 @dataclass(frozen=True, repr=False)
+class Marginal:
+    """The guide with its auxiliary sites averaged out.
+
+    Attributes:
+        guide: the guide.
+        keep: the sites that stay; None for those that the model has.
+        proposal: distribution of the others given these; None for the guide's own.
+        particles: how many draws of the others estimate the density, that of the guide included.
+    """
+
+    guide: Role
+    keep: tuple[str, ...] | None = None
+    proposal: Program | None = None
+    particles: int = 1
+
+    @property
+    def name(self) -> str:
+        """Whose density it is."""
+        return self.guide.name
+
+    def __repr__(self) -> str:
+        keep = "" if self.keep is None else f", keep={list(self.keep)}"
+        proposal = "" if self.proposal is None else f", proposal={self.proposal.name}"
+        return f"marginal({self.guide!r}{keep}{proposal}, particles={self.particles})"
+
+
+@register
+@dataclass(frozen=True, repr=False)
 class LogDensity(Expression):
     """Log density of model or guide at the guide's draws."""
 
-    program: Role
+    program: Role | Marginal
     sites: Sites = None
     without: tuple[str, ...] = ()
 
@@ -196,7 +248,7 @@ class LogWeight(Expression):
     """Log density of the model less that of the guide."""
 
     model: Role = model
-    guide: Role = guide
+    guide: Role | Marginal = guide
 
     def __repr__(self) -> str:
         return f"log_weight({self.model!r}, {self.guide!r})"
@@ -311,6 +363,18 @@ class Scaled(Expression):
 
     def __repr__(self) -> str:
         return f"-{_tight(self.body)}" if self.factor == -1.0 else f"{self.factor!r} * {_tight(self.body)}"
+
+
+@register
+@dataclass(frozen=True, repr=False)
+class Weighted(Expression):
+    """A term times a number that changes from step to step."""
+
+    curve: Curve
+    body: Expression
+
+    def __repr__(self) -> str:
+        return f"{self.curve!r} * {_tight(self.body)}"
 
 
 @register

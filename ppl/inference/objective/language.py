@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ppl.errors import ModelError, user_location
+from ppl.program.program import Program
 
 from .expression import (
     KL,
@@ -18,6 +19,7 @@ from .expression import (
     LogDensity,
     LogMeanExp,
     LogWeight,
+    Marginal,
     Mean,
     Over,
     Particles,
@@ -74,19 +76,62 @@ def _over(over: Any) -> Over:
     return axes
 
 
-def log_density(program: Role, sites: Any = None) -> LogDensity:
+def log_density(program: Role | Marginal, sites: Any = None) -> LogDensity:
     """Log density of the model or the guide at the guide's draws, in nats.
 
     Args:
-        program: `model` or `guide`.
+        program: `model`, `guide`, or `marginal(guide, ...)`.
         sites: names of the sites that count, or `observed`; by default all.
+
+    Raises:
+        ModelError: some sites of a marginal density.
     """
+    if isinstance(program, Marginal):
+        if sites is not None:
+            raise ModelError(
+                "the density of a marginal is that of all its sites together.",
+                declared_at=user_location(),
+                got=f"sites={sites!r}",
+            )
+        return LogDensity(program)
     return LogDensity(_role(program, ""), _sites(sites))
 
 
-def log_weight(model: Role, guide: Role) -> LogWeight:
+def log_weight(model: Role, guide: Role | Marginal) -> LogWeight:
     """Log density of the model less that of the guide, in nats; every axis is kept."""
-    return LogWeight(_role(model, "model"), _role(guide, "guide"))
+    own = guide if isinstance(guide, Marginal) else _role(guide, "guide")
+    return LogWeight(_role(model, "model"), own)
+
+
+def marginal(guide: Role, keep: Any = None, *, proposal: Program | None = None, particles: int = 1) -> Marginal:
+    """The guide with its auxiliary sites averaged out.
+
+    Its log density is estimated from the draw that the kept sites came with and `particles - 1` fresh draws of the
+    auxiliary ones, so that the log weight under it stays a lower bound in expectation.
+
+    Args:
+        guide: the guide.
+        keep: names of the sites that stay; by default those that the model has.
+        proposal: distribution of the auxiliary sites given the kept ones: a program that reads them as inputs of the
+            same names (`ppl.spec` stands for them), plates in front. By default the guide's own distribution.
+        particles: how many draws of the auxiliary sites there are for each draw of the guide.
+
+    Raises:
+        ModelError: no particle, or a proposal that is no program.
+    """
+    if isinstance(particles, bool) or not isinstance(particles, int) or particles < 1:
+        raise ModelError("marginal(...) needs at least one particle.", declared_at=user_location(), got=repr(particles))
+    if proposal is not None and not isinstance(proposal, Program):
+        raise ModelError(
+            "the proposal of a marginal is a program.",
+            declared_at=user_location(),
+            expected="a model of the auxiliary sites that was called: proposal=reverse(ppl.spec(()))",
+            got=repr(proposal)[:60],
+        )
+    names = _sites(keep)
+    if isinstance(names, Group):
+        raise ModelError("marginal(keep=...) takes names of sites.", declared_at=user_location(), got=repr(keep))
+    return Marginal(_role(guide, "guide"), names, proposal, particles)
 
 
 def kl(guide: Role, model: Role, sites: Any = None, *, without: Any = (), closed: bool = False) -> KL:

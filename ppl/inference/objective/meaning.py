@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from ppl.errors import StrategyError, UnknownNameError, nearest
+from ppl.inference.schedules import scheduled
 from ppl.language.dist.entropy import entropy_of
 from ppl.language.dist.kl import kl_divergence
-from ppl.program.ops import apply, plate_sum
+from ppl.program.ops import apply, leave, plate_sum
 from ppl.program.program import Program
 from ppl.program.values import Axis, Plate, Value, lift
 
@@ -38,12 +41,15 @@ from .expression import (
     LogDensity,
     LogMeanExp,
     LogWeight,
+    Marginal,
     Mean,
     Over,
     Scaled,
+    Scheduled,
     Sites,
     Sum,
     Total,
+    Weighted,
     Weights,
 )
 
@@ -102,8 +108,13 @@ class Meaning:
         match expression:
             case Constant(value):
                 return [Term(repr(value), lift(value), (), constant=True)]
+            case Scheduled(curve):
+                return [Term(repr(curve), lift(scheduled(curve)), (), constant=True)]
             case LogDensity():
                 return self._log_density(expression, kind, context)
+            case LogWeight(guide=Marginal()):
+                guide = self._marginal_terms(kind, context)
+                return [*self._model_terms(None, (), kind, context), *(t.scaled(-1.0) for t in guide)]
             case LogWeight():
                 guide = self._guide_terms(None, (), kind, context)
                 return [*self._model_terms(None, (), kind, context), *(t.scaled(-1.0) for t in guide)]
@@ -115,6 +126,8 @@ class Meaning:
                 return [t for part in parts for t in self.terms(part, kind, context)]
             case Scaled(factor, body):
                 return [t.scaled(factor) for t in self.terms(body, kind, context)]
+            case Weighted(curve, body):
+                return [t.scaled(scheduled(curve)) for t in self.terms(body, kind, context)]
             case Mean(body, over):
                 own = self._axes(over)
                 return [_reduced(t, own, mean=True) for t in self.terms(body, kind, _joined(context, own))]
@@ -143,6 +156,8 @@ class Meaning:
     # --- leaves ----------------------------------------------------------------------------------------------------
 
     def _log_density(self, leaf: LogDensity, kind: str, context: tuple[Axis, ...]) -> list[Term]:
+        if isinstance(leaf.program, Marginal):
+            return self._marginal_terms(kind, context)
         if leaf.program.name == "model":
             return self._model_terms(leaf.sites, leaf.without, kind, context)
         return self._guide_terms(leaf.sites, leaf.without, kind, context)
@@ -177,6 +192,48 @@ class Meaning:
             for name, value in world.log_q.items()
             if wanted is None or name in wanted
         ]
+
+    def _marginal_terms(self, kind: str, context: tuple[Axis, ...]) -> list[Term]:
+        """The estimated log density of the kept sites: one term for what the auxiliary ones touch, and the rest."""
+        world = self.worlds.at(context, kind)
+        parts = world.marginal
+        assert parts is not None
+        rest = [
+            Term(f"log q({name})", value, self.guide.by_name[name].plates)
+            for name, value in world.log_q.items()
+            if name not in parts.real and name not in parts.auxiliary and name not in parts.ignored
+        ]
+        if not parts.real:
+            return rest
+        # A site whose density cancels still says which elements share a draw of it.
+        plates = {n: self.guide.by_name[n].plates for n in dict.fromkeys((*parts.real, *parts.auxiliary))}
+        kept = tuple(p for p in next(iter(plates.values())) if all(p in stack for stack in plates.values()))
+        for name, stack in plates.items():
+            inside = [p for p in stack if p not in kept and p.name in self.worlds.batch]
+            if inside:
+                raise StrategyError(
+                    f"plate {inside[0].name!r} is subsampled, but its elements share auxiliary sites that are averaged "
+                    "out, where a minibatch estimate is biased.",
+                    site=name,
+                    model=self.guide.name,
+                    plate=str(inside[0]),
+                    remedy="Use all rows (no batch_size), or auxiliary sites inside the plate.",
+                )
+
+        def together(terms: Mapping[str, Value]) -> Value:
+            values = [plate_sum(v, tuple(p for p in plates[n] if p not in kept)) for n, v in terms.items()]
+            return functools.reduce(lambda a, b: apply("add", a, b), values)
+
+        def ratio(terms: Mapping[str, Value], reverse: Mapping[str, Value]) -> Value:
+            return apply("subtract", together(terms), together(reverse)) if reverse else together(terms)
+
+        real = ratio(parts.real, parts.real_reverse)
+        if parts.count > 1:
+            others = ratio(parts.fresh, parts.fresh_reverse)
+            summed = apply("logsumexp", leave(others, (parts.inner,)), axis=(-1,))
+            real = apply("subtract", apply("logaddexp", real, summed), math.log(parts.count))
+        label = f"log q({', '.join(n for n in parts.real if n not in parts.auxiliary)})"
+        return [Term(label, real, kept), *rest]
 
     def _names(self, sites: Sites, without: tuple[str, ...], program: Program) -> set[str] | None:
         """The names that are meant; None for all."""

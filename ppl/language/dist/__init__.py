@@ -84,6 +84,8 @@ from .positive import HalfCauchy as HalfCauchy
 from .positive import HalfNormal as HalfNormal
 from .positive import HalfStudentT as HalfStudentT
 from .positive import LogNormal as LogNormal
+from .quantized import Codebook as Codebook
+from .quantized import Nearest as Nearest
 from .relaxed import RelaxedBernoulli as RelaxedBernoulli
 from .relaxed import RelaxedOneHotCategorical as RelaxedOneHotCategorical
 from .skewed import AsymmetricLaplace as AsymmetricLaplace
@@ -135,6 +137,7 @@ __all__ = [
     "Cauchy",
     "Censored",
     "Chi2",
+    "Codebook",
     "Compose",
     "ConditionalGaussianProcess",
     "ContinuousBernoulli",
@@ -190,6 +193,7 @@ __all__ = [
     "Multinomial",
     "MultivariateNormal",
     "MultivariateStudentT",
+    "Nearest",
     "NegativeBinomial",
     "Normal",
     "OneHotCategorical",

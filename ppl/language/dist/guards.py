@@ -52,6 +52,8 @@ def member(support: Support, value: Value) -> Value | None:
         case "multinomial":
             elements = apply("all", _both(value >= 0, whole), axis=(-1,))
             return elements & apply("equal", sum_last(value), bounds[0])
+        case "row":
+            return apply("any", apply("all", apply("equal", value[..., None, :], bounds[0]), axis=(-1,)), axis=(-1,))
         case "simplex":
             return apply("all", value >= 0.0, axis=(-1,)) & (abs(sum_last(value) - 1.0) < 1e-4)
         case "ordered":
@@ -88,6 +90,8 @@ def inner_point(support: Support, shape: Shape) -> Value:
             return lift(add(bounds[0], -1.0))
         case "integer_interval":
             return bounds[0]
+        case "row":
+            return bounds[0][0]
         case "unit_interval":
             return lift(0.5)
         case "simplex":

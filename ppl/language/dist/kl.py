@@ -48,6 +48,9 @@ def kl_divergence(q: Distribution, p: Distribution) -> Value | None:
         return None
     if _same(q, p):
         return lift(0.0)
+    if q.family == "Nearest":
+        # A point by its value, but the strategy of such a site has terms of its own in its density.
+        return None
     q, p = q.spelled(), p.spelled()
     if isinstance(q, Delta):
         return lift(add(q.params["log_density"], neg(p.log_prob(q.draw(_NO_NOISE))))) if q.mask_value is None else None

@@ -85,7 +85,7 @@ def _text(family: str, size: int, hidden: Sequence[int] | None, **settings: Any)
     return f"{family}({', '.join([str(size), *([] if hidden is None else [str(list(hidden))]), *more])})"
 
 
-def coupling_spec(
+def stacked_spec(
     family: str,
     name: str,
     size: int,
@@ -99,9 +99,15 @@ def coupling_spec(
     mixing: str = "reverse",
     activation: str = "relu",
 ) -> NetworkSpec:
-    """The network of `RealNVP` and `SplineCoupling`; see there."""
+    """The network of `RealNVP`, `SplineCoupling`, `MAF` or `IAF`: maps of one kind, with the entries mixed between."""
     check_sizes(name, size=size, layers=layers)
-    if size < 2:
+    _known(name, "mixing", mixing, MIXINGS)
+    entries = _entries(name, transform, bins, bound)
+    settings = {**_conditioner(name, size, hidden, context, activation), **entries}
+    if family in ("MAF", "IAF"):
+        _refuse_narrow(name, size, hidden)
+        settings["parallel"] = "backward" if family == "MAF" else "forward"
+    elif size < 2:
         raise ShapeError(
             f"network {name!r}: a vector of one number cannot be halved.",
             declared_at=user_location(),
@@ -109,31 +115,12 @@ def coupling_spec(
             got=f"size={size}",
             remedy="For one number use nn.Elementwise, a spline or an affine map.",
         )
-    entries = _entries(name, transform, bins, bound)
-    step = make_layer("", "coupling", **_conditioner(name, size, hidden, context, activation), **entries)
+    step = make_layer("", "autoregressive" if "parallel" in settings else "coupling", **settings)
     text = _text(family, size, hidden, layers=layers, **entries, context=context, mixing=mixing, activation=activation)
-    _known(name, "mixing", mixing, MIXINGS)
     return _flow(name, text, size, [step] * layers, mixing)
 
 
-def autoregressive_spec(
-    family: str,
-    name: str,
-    size: int,
-    hidden: Sequence[int],
-    *,
-    layers: int = 4,
-    transform: str = "affine",
-    bins: int = 8,
-    bound: float = 3.0,
-    context: int = 0,
-    mixing: str = "reverse",
-    activation: str = "relu",
-) -> NetworkSpec:
-    """The network of `MAF` and `IAF`; see there."""
-    check_sizes(name, size=size, layers=layers)
-    entries = _entries(name, transform, bins, bound)
-    conditioner = _conditioner(name, size, hidden, context, activation)
+def _refuse_narrow(name: str, size: int, hidden: Sequence[int]) -> None:
     narrow = [n for n in hidden if n < size - 1]
     if narrow:
         raise ShapeError(
@@ -144,11 +131,6 @@ def autoregressive_spec(
             got=f"hidden={list(hidden)}",
             remedy="Make the hidden layers wider.",
         )
-    way = "backward" if family == "MAF" else "forward"
-    step = make_layer("", "autoregressive", **conditioner, **entries, parallel=way)
-    text = _text(family, size, hidden, layers=layers, **entries, context=context, mixing=mixing, activation=activation)
-    _known(name, "mixing", mixing, MIXINGS)
-    return _flow(name, text, size, [step] * layers, mixing)
 
 
 def elementwise_spec(
