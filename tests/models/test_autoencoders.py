@@ -42,10 +42,6 @@ def pictures(images: Array) -> Array:
     return images.reshape(-1, 1, 8, 8)
 
 
-def rows(images: Array) -> Array:
-    return images.reshape(-1, 8, 8)
-
-
 def upper(images: Array) -> Array:
     return images[:, :32]
 
@@ -72,6 +68,12 @@ TASKS = {
         lambda images: models.conv_vae_encoder(pictures(images), channels=8),
         lambda images: images,
         300,
+    ),
+    "ladder_vae": Task(
+        lambda images: models.ladder_vae(images, hidden=64).observe(x=images),
+        lambda images: models.ladder_encoder(images, hidden=64),
+        lambda images: images,
+        600,
     ),
     "ladder_vae": Task(
         lambda images: models.ladder_vae(images, hidden=64).observe(x=images),
