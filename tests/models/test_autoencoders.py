@@ -81,12 +81,6 @@ TASKS = {
         lambda images: images,
         600,
     ),
-    "deep_markov": Task(
-        lambda images: models.deep_markov(rows(images), latent=8).observe(x=rows(images)),
-        lambda images: models.backward_reader(rows(images), latent=8),
-        lambda images: images,
-        600,
-    ),
 }
 
 
