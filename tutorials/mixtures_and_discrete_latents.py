@@ -27,7 +27,7 @@ from ppl import dist, models, ops
 from ppl.inference import ELBO, NUTS, SVI, Adam, AutoDelta, AutoNormal, Enumerate, LeaveOneOut, Reinforce
 
 QUICK = os.environ.get("CREDO_QUICK") == "1"  # a run of a few seconds that tests everything and finds out nothing
-SAMPLER = NUTS(chains=2, draws=400 if QUICK else 1000, warmup=200 if QUICK else 500, progress=False)
+SAMPLER = NUTS(chains=2, draws=100 if QUICK else 500, warmup=100 if QUICK else 500, progress=False)
 STEPS = 100 if QUICK else 2000
 OTHERS = () if QUICK else (3, 4, 5)  # numbers of groups beside two
 
@@ -134,7 +134,7 @@ print(pd.crosstab(species, np.where(drawn > 0.5, "long group", "short group")).t
 # %%
 free = ppl.infer(
     with_a_family(len(length), ordered=False).observe(length=length),
-    NUTS(chains=4, draws=100, warmup=200, progress=False),
+    NUTS(chains=4, draws=SAMPLER.draws, warmup=SAMPLER.warmup, progress=False),
 )
 print("free labels, mean of each chain:", *free.draws["centre"].mean(1).round(2).astype(str).tolist())
 
@@ -156,9 +156,10 @@ print(
 # %% [markdown]
 # ## How many groups?
 #
-# Leave-one-out cross-validation asks how well the other flowers predict a flower. What is compared are the log
-# densities of single flowers, with the group of each summed out: a density given the drawn group would pretend that the
-# group of a flower that nobody has seen is known. `loo` sums it out, whichever form the model has.
+# Leave-one-out cross-validation asks how well the other flowers predict a flower. What is compared are log densities of
+# single flowers, and the group of a flower that nobody has seen is unknown: it has to be summed out. So take the form
+# with a **family** here. In the form with a site the density of a flower is the one given the group that was drawn for
+# it; `loo` then warns, with reason. The fit with free labels will do for two groups: no density depends on labels.
 
 
 # %%
@@ -168,7 +169,7 @@ def leave_one_out(fit):
     return np.asarray(result.loo_i if hasattr(result, "loo_i") else result.elpd_i)
 
 
-counts = {k: ppl.infer(with_a_family(len(length), k).observe(length=length), SAMPLER) for k in OTHERS} | {2: site}
+counts = {k: ppl.infer(with_a_family(len(length), k).observe(length=length), SAMPLER) for k in OTHERS} | {2: free}
 scores = {k: leave_one_out(fit) for k, fit in counts.items()}
 best = max(scores, key=lambda k: scores[k].sum())
 for k, score in sorted(scores.items()):
@@ -249,7 +250,7 @@ for program, method in (
 # Here two codes of eight values each describe an image. Their 64 combinations are few, so the sum is exact. But look at
 # what a guide does with them, because it works for twenty codes as well: it draws each code, and each draw needs a way
 # for the gradient to pass. `strategies` names one for each site; sites that are not named get a default, and `check`
-# says which, whether it is unbiased, and why.
+# says which, whether it is unbiased, and why. (From here on we fit in torch, which has nothing to compile.)
 
 # %%
 held_out = np.arange(len(images)) % 5 == 4
@@ -266,7 +267,7 @@ by_strategy = {
 }
 for name, method in by_strategy.items():
     print(f"{name}:\n{method.check(codes)}")
-    reached = ppl.infer(codes, method).diagnostics["objective"][-50:].mean() / len(train)
+    reached = ppl.infer(codes, method, backend="pyro").diagnostics["objective"][-50:].mean() / len(train)
     print(f"  after {STEPS} steps {reached:.2f} nats an image\n")
 
 # %% [markdown]
@@ -297,7 +298,7 @@ program = models.m2(labelled, others).observe(labelled_x=labelled, given=labels,
 settings = {**shared, "batch_size": {"images": 100}, "draws": 20}
 method = SVI(guide=models.m2_encoder(labelled, labels, others), **settings)
 print(method.check(program))
-semi = ppl.infer(program, method)
+semi = ppl.infer(program, method, backend="pyro")
 
 # %%
 guesses = semi.predict(images=test)["label"].values.reshape(-1, len(test))
@@ -313,7 +314,7 @@ print(f"                   {alone.score(test, digit[held_out]):.3f} of a network
 hands = np.random.default_rng(0).normal(size=(6, 8))
 values = {"label": np.tile(np.arange(10), 6), "code": np.repeat(hands, 10, axis=0)}
 written = models.m2(labelled, ppl.spec((60, 64))).do(**values)
-pixels = ppl.simulate(written, 50, params=semi.model_params)["x"].mean("draw").values
+pixels = ppl.simulate(written, 50, params=semi.model_params, backend="pyro")["x"].mean("draw").values
 plot, axes = plt.subplots(6, 10, figsize=(6, 3.7))
 for ax, image in zip(axes.ravel(), pixels, strict=True):
     ax.imshow(image.reshape(8, 8), cmap="gray_r", vmin=0, vmax=1)
@@ -324,6 +325,6 @@ for ax, image in zip(axes.ravel(), pixels, strict=True):
 #
 # 1. Declare a discrete unknown as a site. If it takes few values, every method sums it out, and its draws come back.
 # 2. Order something, or ask questions that do not depend on labels.
-# 3. Compare numbers of components by `loo`, with the groups summed out.
+# 3. Compare numbers of components by `loo`, on a family that has summed the groups out.
 # 4. If there is no sum, a guide draws the site, and a strategy carries the gradient; `check` says which, and whether it
 #    is unbiased.
