@@ -75,18 +75,6 @@ TASKS = {
         lambda images: images,
         600,
     ),
-    "ladder_vae": Task(
-        lambda images: models.ladder_vae(images, hidden=64).observe(x=images),
-        lambda images: models.ladder_encoder(images, hidden=64),
-        lambda images: images,
-        600,
-    ),
-    "deep_markov": Task(
-        lambda images: models.deep_markov(rows(images), latent=8).observe(x=rows(images)),
-        lambda images: models.backward_reader(rows(images), latent=8),
-        lambda images: images,
-        600,
-    ),
 }
 
 
