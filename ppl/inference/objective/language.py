@@ -99,8 +99,7 @@ def log_density(program: Role | Marginal, sites: Any = None) -> LogDensity:
 
 def log_weight(model: Role, guide: Role | Marginal) -> LogWeight:
     """Log density of the model less that of the guide, in nats; every axis is kept."""
-    own = guide if isinstance(guide, Marginal) else _role(guide, "guide")
-    return LogWeight(_role(model, "model"), own)
+    return LogWeight(_role(model, "model"), guide if isinstance(guide, Marginal) else _role(guide, "guide"))
 
 
 def marginal(guide: Role, keep: Any = None, *, proposal: Program | None = None, particles: int = 1) -> Marginal:
