@@ -93,7 +93,7 @@ print(partial)
 # The posterior has a level for each year all the same. `with_coords` gives the years their names.
 
 # %%
-fit = ppl.infer(partial, SAMPLER).with_coords(year=years)
+fit = ppl.infer(partial, SAMPLER).with_coords(year=list(years))
 print(fit)
 spread = fit["level"].std(("chain", "draw"))
 inside, outside = years[hidden], np.delete(years, hidden)
@@ -198,7 +198,7 @@ def earthquakes(length: int, states: int = 3):
 
 
 shaking = earthquakes(len(EARTHQUAKES)).observe(count=EARTHQUAKES)
-states = ppl.infer(shaking, method).with_coords(year=np.arange(1900, 2007))
+states = ppl.infer(shaking, method).with_coords(year=list(range(1900, 2007)))
 print(states)
 
 # %% [markdown]

@@ -48,12 +48,13 @@ def program() -> ppl.Program:
     return centre(ROWS).observe(y=np.zeros(ROWS))
 
 
-def calibrate(method: Any, simulations: int = 400, **settings: Any) -> Any:
-    return ppl.calibrate(program(), method, simulations, backend="pyro", false_alarm=FALSE_ALARM, seed=1, **settings)
+def calibrate(method: Any, simulations: int = 400, backend: str = "pyro", **settings: Any) -> Any:
+    return ppl.calibrate(program(), method, simulations, backend=backend, false_alarm=FALSE_ALARM, seed=1, **settings)
 
 
-def test_the_exact_posterior_passes() -> None:
-    found = calibrate(Conjugate())
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_exact_posterior_passes(backend: str) -> None:
+    found = calibrate(Conjugate(), backend=backend)
     assert found.ok
     assert found.problems == []
     assert list(found.ranks) == ["mu"]
@@ -99,17 +100,8 @@ def test_the_test_has_the_false_alarm_rate_that_it_states() -> None:
     assert uniformity(np.zeros(40, dtype=int), 99) == pytest.approx(chi2.sf(40.0, 1))
 
 
-@pytest.mark.parametrize(("backend", "simulations"), [("numpyro", 40), ("pyro", 120)])
-def test_weighted_draws_are_resampled(backend: str, simulations: int) -> None:
-    found = ppl.calibrate(
-        program(),
-        ImportanceSampling(2000),
-        simulations,
-        draws=19,
-        backend=backend,
-        false_alarm=FALSE_ALARM,
-        progress=False,
-    )
+def test_weighted_draws_are_resampled() -> None:
+    found = calibrate(ImportanceSampling(2000), 120, draws=19, progress=False)
     assert found.ok
     assert found.method == "ImportanceSampling(num_particles=2000)"
 

@@ -49,7 +49,7 @@ def allowed(y: np.ndarray) -> tuple[float, float]:
     used = 0.9 * SIMULATIONS
     moments = NOISE_SD**2 * np.eye(ROWS) + PRIOR_SD**2
     sd = centre_moments(y)[1]
-    return sd * ((1.0 + y @ np.linalg.solve(moments, y)) / used) ** 0.5, sd / (2.0 * used) ** 0.5
+    return sd * (float(1.0 + y @ np.linalg.solve(moments, y)) / used) ** 0.5, sd / (2.0 * used) ** 0.5
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -96,6 +96,14 @@ def test_a_fit_is_calibrated_and_a_narrowed_one_is_not(backend: str, fits: dict)
     found = ppl.calibrate(fit.program, narrow, 400, false_alarm=FALSE_ALARM)
     assert found.uncalibrated == ["mu"]
     assert "too narrow" in found.problems[0]
+
+
+def test_a_file_goes_on_answering(fits: dict, tmp_path: Any) -> None:
+    fit = fits["pyro"]
+    loaded = ppl.Posterior.load(fit.save(tmp_path / "fit"))
+    assert loaded.method == fit.method
+    mine, theirs = fit.condition(y=np.zeros(ROWS)), loaded.condition(y=np.zeros(ROWS))
+    np.testing.assert_array_equal(mine.draws["mu"], theirs.draws["mu"])
 
 
 def test_data_unlike_all_simulations_is_named(fits: dict) -> None:
@@ -187,10 +195,9 @@ def quadrature(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return means, np.sqrt([(weights * m**2).sum() - means[0] ** 2, (weights * s**2).sum() - means[1] ** 2])
 
 
-@pytest.mark.parametrize(("backend", "family"), [("numpyro", "normal"), ("pyro", "flow")])
-def test_a_guide_made_from_the_model_reads_its_rows_as_a_set(backend: str, family: str) -> None:
+def test_a_guide_made_from_the_model_reads_its_rows_as_a_set() -> None:
     y = np.array([0.3, -0.8, 1.4, 0.9, 0.2, 1.1])
-    fit = ppl.infer(normal(6).observe(y=y), short(family=family), backend=backend)
+    fit = ppl.infer(normal(6).observe(y=y), short(), backend="pyro")
     means, spreads = quadrature(y)
     corrected = fit.importance_corrected()
     assert corrected.khat is not None
@@ -322,7 +329,7 @@ def test_what_is_refused() -> None:
         def step(before, value):
             return 0.5 * before + value
 
-        ppl.sample("mu", dist.Normal(ppl.scan("time", step, init=0.0, xs=y), 1.0))
+        ppl.sample("mu", dist.Normal(ppl.scan("time", step, init=0.0, xs=y)[-1], 1.0))
 
     with pytest.raises(StrategyError, match=r"from step to step of scan 'time'(.*\n)*.*nn.GRU"):
         NPE(recurrent(Y)).check(program)

@@ -42,10 +42,6 @@ def pictures(images: Array) -> Array:
     return images.reshape(-1, 1, 8, 8)
 
 
-def rows(images: Array) -> Array:
-    return images.reshape(-1, 8, 8)
-
-
 def upper(images: Array) -> Array:
     return images[:, :32]
 
@@ -76,12 +72,6 @@ TASKS = {
     "ladder_vae": Task(
         lambda images: models.ladder_vae(images, hidden=64).observe(x=images),
         lambda images: models.ladder_encoder(images, hidden=64),
-        lambda images: images,
-        600,
-    ),
-    "deep_markov": Task(
-        lambda images: models.deep_markov(rows(images), latent=8).observe(x=rows(images)),
-        lambda images: models.backward_reader(rows(images), latent=8),
         lambda images: images,
         600,
     ),

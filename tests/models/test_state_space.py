@@ -33,7 +33,8 @@ def test_the_reference_gives_the_published_estimates() -> None:
     """With a level that could be anywhere at the start, the greatest evidence is at the published variances."""
 
     def loss(logs: np.ndarray) -> float:
-        return -kalman.local_level(NILE, *np.exp(logs), CENTRE, 1e6)[0]
+        drift, noise = np.exp(logs)
+        return -kalman.local_level(NILE, drift, noise, CENTRE, 1e6)[0]
 
     best = scipy.optimize.minimize(loss, np.log([50.0, 100.0]), method="Nelder-Mead", options={"xatol": 1e-6})
     drift, noise = np.exp(2.0 * best.x)
@@ -99,7 +100,7 @@ def test_levels_with_gaps() -> None:
 def test_level_and_slope() -> None:
     known = {"drift": 30.0, "bend": 4.0, "noise": NOISE}
     program = local_trend(len(NILE), CENTRE, SCALE).do(**known).observe(y=NILE)
-    method = NUTS(chains=2, draws=500, warmup=300, progress=False)
+    method = NUTS(chains=2, draws=200, warmup=200, progress=False)
     posterior = ppl.infer(program, method)
     _, means, _ = kalman.local_trend(NILE, **known, centre=CENTRE, scale=SCALE)
     assert_means(posterior.draws, {"level": means[1:, 0], "slope": means[1:, 1]})
@@ -124,6 +125,6 @@ def test_a_year_of_predator_and_prey() -> None:
 def test_the_published_rates_of_predator_and_prey() -> None:
     """Posterior means and standard deviations in Carpenter's study, whose populations keep exactly to their course."""
     program = predator_prey(len(PELTS)).observe(pelts=PELTS)
-    posterior = ppl.infer(program, NUTS(chains=2, draws=200, warmup=300, progress=False))
+    posterior = ppl.infer(program, NUTS(chains=2, draws=150, warmup=250, progress=False))
     rate = posterior.draws["rate"].reshape(-1, 4).astype(float)
     assert np.all(np.abs(rate.mean(0) - [0.55, 0.028, 0.80, 0.024]) < [0.07, 0.004, 0.10, 0.004])

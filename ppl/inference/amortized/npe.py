@@ -31,10 +31,6 @@ FALSE_ALARM = 1e-3
 CHUNK = 100
 
 
-def _falling() -> Optimizer:
-    return Adam(2e-3, schedule=Schedule(steps=3000, final_fraction=0.02))
-
-
 @register
 @dataclass(frozen=True)
 class NPE:
@@ -49,7 +45,7 @@ class NPE:
             take together, so that each is used once.
         steps: number of gradient steps.
         batch_size: simulations in a step.
-        optimizer: the optimiser; by default Adam, whose rate falls over 3000 steps.
+        optimizer: the optimiser; None for Adam at a rate that falls from 2e-3 over all steps.
         held_out: share of the simulations that only judge the fit.
         draws: draws of the posterior.
         progress: whether to show a progress bar.
@@ -63,7 +59,7 @@ class NPE:
     simulations: int | None = 10_000
     steps: int = 3000
     batch_size: int = 128
-    optimizer: Optimizer = field(default_factory=_falling)
+    optimizer: Optimizer | None = None
     held_out: float = 0.1
     draws: int = 1000
     progress: bool = True
@@ -129,8 +125,9 @@ class NPE:
         train = _scored(guide, inputs, {n: a[:count] for n, a in bank.items()})
         plate = train.plates[0].name
         batch = None if self.batch_size == count else {plate: self.batch_size}
+        optimizer = self.optimizer or Adam(2e-3, schedule=Schedule(steps=self.steps, final_fraction=0.02))
         method = SVI(
-            guide=AutoDelta(), optimizer=self.optimizer, steps=self.steps, batch_size=batch, draws=1, progress=False
+            guide=AutoDelta(), optimizer=optimizer, steps=self.steps, batch_size=batch, draws=1, progress=False
         )
         fit = method.start(train, backend, seed, precision)
         with Progress(self.steps, 0, "NPE", self.progress) as bar:
