@@ -88,7 +88,10 @@ def own(rows: np.ndarray, library: Any) -> Program:
 
 
 # What a library cannot say; a program leaves this list when it can.
-REFUSED: dict[tuple[str, str], str] = {}
+REFUSED: dict[tuple[str, str], str] = {
+    ("numpyro", "zoo_backward_guide"): "a scan from the last step to the first as a native model is not supported",
+    ("pyro", "zoo_backward_guide"): "parameter 'gain' of each step as a native model is not supported",
+}
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +143,9 @@ def run(request: pytest.FixtureRequest, programs: dict[str, Program], library: A
         native = native_values(program, values, stacked=backend == "numpyro")
         arrays |= {f"value/{n}": v for n, v in native.items()}
         np.savez(folder / f"{name}.inputs.npz", allow_pickle=False, **arrays)
-    environment = {**os.environ, "PYTHONPATH": str(Path(library.__file__).parent)}
+    # Each model is compiled for one evaluation: XLA shall not spend time on making that fast.
+    quick = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+    environment = {**os.environ, **quick, "PYTHONPATH": str(Path(library.__file__).parent)}
     command = [sys.executable, "-W", "error::ResourceWarning", str(RUNNER), backend, str(folder)]
     done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -10,6 +10,7 @@ import ppl
 from ppl import dist, nn, ops
 from ppl.errors import StrategyError
 from ppl.inference import SVI, AutoNormal
+from ppl.language.model import Model
 from tests.inference.cases import BACKENDS
 
 X = np.linspace(-1.0, 1.0, 6).reshape(3, 2)
@@ -52,7 +53,7 @@ def by_both(rows):
         (by_rounding, "parameter 'level' only through `round`, whose derivative is zero"),
     ],
 )
-def test_parameters_that_would_never_move_are_refused(guide: ppl.language.model.Model, message: str, backend: str):
+def test_parameters_that_would_never_move_are_refused(guide: Model, message: str, backend: str):
     method = SVI(guide=guide(X), steps=2, progress=False)
     with pytest.raises(StrategyError, match=message) as caught:
         ppl.infer(model(X).observe(y=np.zeros(3)), method, backend=backend)

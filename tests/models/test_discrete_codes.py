@@ -1,4 +1,4 @@
-"""Discrete autoencoders: exact sums where codes are few, bounds below them, and refusals where there is no way."""
+"""Discrete autoencoders: exact sums where codes are few, bounds below them, a refusal beyond, the nearest row."""
 
 from typing import Any
 
@@ -47,9 +47,9 @@ def test_few_codes_are_a_mixture(backend: str) -> None:
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_fit_without_guide_and_one_with(backend: str) -> None:
     """Maximum likelihood beats independent pixels; a guide whose values are enumerated stays below the evidence."""
-    images = digits()[:500]
+    images = digits()[:300]
     program = models.categorical_vae(images, **SIZES).observe(x=images)
-    settings: dict[str, Any] = {"optimizer": Adam(1e-2), "steps": 300, "draws": 1, "progress": False}
+    settings: dict[str, Any] = {"optimizer": Adam(1e-2), "steps": 200, "draws": 1, "progress": False}
     fit = ppl.infer(program, SVI(guide=AutoDelta(), **settings), backend=backend)
     exact = log_evidence(fit.params, images)
     share = (images.sum(axis=0) + 1.0) / (len(images) + 2.0)
@@ -58,7 +58,7 @@ def test_a_fit_without_guide_and_one_with(backend: str) -> None:
     guide = models.categorical_encoder(images, **SIZES)
     both = SVI(ELBO(), guide, **settings)
     trained = both.start(program, get_backend(backend), 0, "float64")
-    trained.advance(300)
+    trained.advance(200)
     params = trained.params()
     bound = first_objective(SVI(guide=guide, params=params, progress=False), program, backend)
     assert pixels < bound < log_evidence(params, images)
@@ -68,37 +68,21 @@ IMAGES = digits()[:20]
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize(
-    ("program", "guide", "site", "message"),
-    [
-        (
-            lambda: models.categorical_vae(IMAGES, codes=20, values=10),
-            AutoDelta,
-            "code0",
-            "every combination of their values counts",
-        ),
-        (lambda: models.vq_vae(IMAGES), AutoDelta, "entry", "reads its values in plate 'positions' together"),
-        (lambda: models.vq_vae(IMAGES), lambda: models.vq_encoder(IMAGES), "entry", "only through `argmin`"),
-    ],
-)
-def test_what_has_no_gradient_or_no_sum_is_refused(
-    program: Any, guide: Any, site: str, message: str, backend: str
-) -> None:
-    observed = program().observe(x=IMAGES)
-    with pytest.raises(StrategyError, match=message) as caught:
-        ppl.infer(observed, SVI(guide=guide(), steps=2, progress=False), backend=backend)
-    assert caught.value.site == site
+def test_too_many_codes_for_a_sum_are_refused(backend: str) -> None:
+    observed = models.categorical_vae(IMAGES, codes=20, values=10).observe(x=IMAGES)
+    with pytest.raises(StrategyError, match="every combination of their values counts") as caught:
+        ppl.infer(observed, SVI(guide=AutoDelta(), steps=2, progress=False), backend=backend)
+    assert caught.value.site == "code0"
     assert caught.value.remedy
 
 
-def test_the_nearest_entry_is_certain() -> None:
-    """The guide of the codebook draws what numpy finds nearest, on both backends."""
-    program = models.vq_encoder(IMAGES)
-    for backend in BACKENDS:
-        side = ppl.compile(program, backend, precision="float64")
-        params = side.params
-        hidden = np.maximum(IMAGES @ params["encoder.0.weight"].T + params["encoder.0.bias"], 0.0)
-        output = (hidden @ params["encoder.2.weight"].T + params["encoder.2.bias"]).reshape(-1, 4, 1, 4)
-        nearest = np.sum((output - params["codebook"]) ** 2, axis=-1).argmin(axis=-1)
-        drawn = side.backend.to_numpy(side.simulate((3,), key=side.backend.key(0))["entry"])
-        np.testing.assert_array_equal(drawn, np.broadcast_to(nearest, drawn.shape))
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_nearest_row_is_certain(backend: str) -> None:
+    """The guide of the codebook draws what numpy finds nearest."""
+    side = ppl.compile(models.vq_encoder(IMAGES), backend, precision="float64")
+    params = side.params
+    hidden = np.maximum(IMAGES @ params["encoder.0.weight"].T + params["encoder.0.bias"], 0.0)
+    output = (hidden @ params["encoder.2.weight"].T + params["encoder.2.bias"]).reshape(-1, 4, 1, 4)
+    nearest = np.sum((output - params["codebook"]) ** 2, axis=-1).argmin(axis=-1)
+    drawn = side.backend.to_numpy(side.simulate((3,), key=side.backend.key(0))["code"])
+    np.testing.assert_allclose(drawn, np.broadcast_to(params["codebook"][nearest], drawn.shape), rtol=1e-12)

@@ -62,12 +62,12 @@ def test_topics_of_words_are_drawn_with_their_probabilities() -> None:
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_the_bound_of_lda_is_above_that_of_scikit_learn(backend: str) -> None:
     """Same documents, same priors: with the topics of words summed out, less is left to approximate."""
-    counts = ink(100)
+    counts = ink(60)
     settings: Any = {"doc_topic_prior": 0.5, "topic_word_prior": 0.5, "random_state": 0}
     theirs = LatentDirichletAllocation(TOPICS, max_iter=100, **settings).fit(counts).score(counts)
     program = models.marginal_lda(counts.sum(axis=1).astype(float), 64, topics=TOPICS).observe(count=counts)
-    adam = Adam(0.05, schedule=Schedule(steps=1500))
-    method = SVI(guide=AutoNormal(), optimizer=adam, steps=1500, draws=1, progress=False)
+    adam = Adam(0.05, schedule=Schedule(steps=800))
+    method = SVI(guide=AutoNormal(), optimizer=adam, steps=800, draws=1, progress=False)
     last = ppl.infer(program, method, backend=backend).diagnostics["objective"][-100:] - of_the_lengths(counts)
     assert last.mean() - sigmas() * last.std(ddof=1) / np.sqrt(len(last)) > theirs
 

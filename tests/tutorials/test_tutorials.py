@@ -69,6 +69,8 @@ def test_there_are_tutorials() -> None:
 def test_tutorial_runs(tutorial: Path, tmp_path: Path) -> None:
     settings = {
         "CREDO_QUICK": "1",
+        # In such a short run compiling takes most of the time.
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
         "OMP_NUM_THREADS": "1",
         "MPLBACKEND": "Agg",
         "PYTHONPATH": str(ROOT),
