@@ -273,7 +273,7 @@ def test_pyro_and_numpyro_have_the_same_density_and_marginals():
         def step(z, row):
             z = numpyro.sample("z", nd.Categorical(jnp.asarray(MOVES)[z]))
             log_prob = nd.Normal(jnp.asarray(centre)[z], 0.7).log_prob(row[0]) + row[1][z]
-            numpyro.sample("y", nd.Delta(jnp.broadcast_to(row[0], z.shape), log_prob), obs=row[0])
+            numpyro.sample("y", nd.Delta(jnp.broadcast_to(row[0], jnp.shape(z)), log_prob), obs=row[0])
             return z, None
 
         numpyro_scan(step, 1, (y, pull))
