@@ -69,12 +69,6 @@ TASKS = {
         lambda images: images,
         300,
     ),
-    "ladder_vae": Task(
-        lambda images: models.ladder_vae(images, hidden=64).observe(x=images),
-        lambda images: models.ladder_encoder(images, hidden=64),
-        lambda images: images,
-        600,
-    ),
 }
 
 
