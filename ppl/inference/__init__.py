@@ -21,6 +21,7 @@ from .gradient_report import gradient_report as gradient_report
 from .guide import AutoAmortized as AutoAmortized
 from .guide import AutoDelta as AutoDelta
 from .guide import AutoFlow as AutoFlow
+from .guide import AutoLowRank as AutoLowRank
 from .guide import AutoMultivariateNormal as AutoMultivariateNormal
 from .guide import AutoNormal as AutoNormal
 from .importance import ImportanceSampling as ImportanceSampling
@@ -84,6 +85,7 @@ __all__ = [
     "AutoAmortized",
     "AutoDelta",
     "AutoFlow",
+    "AutoLowRank",
     "AutoMultivariateNormal",
     "AutoNormal",
     "BetaELBO",

@@ -10,7 +10,17 @@ from scipy import stats
 
 import ppl
 from ppl import dist, ops
-from ppl.inference import ELBO, NUTS, SVI, Adam, AutoMultivariateNormal, AutoNormal, ImportanceSampling, Schedule
+from ppl.inference import (
+    ELBO,
+    NUTS,
+    SVI,
+    Adam,
+    AutoLowRank,
+    AutoMultivariateNormal,
+    AutoNormal,
+    ImportanceSampling,
+    Schedule,
+)
 
 BACKENDS = ("numpyro", "pyro")
 
@@ -106,6 +116,7 @@ _FALLING = Adam(0.05, schedule=Schedule(steps=1500, final_fraction=0.01))
 # Each method with the cases whose exact posterior it can reach; a new method is tested everywhere by being listed.
 METHODS = {
     "svi-full": (SVI(guide=AutoMultivariateNormal(), optimizer=_FALLING, steps=1500, progress=False), tuple(CASES)),
+    "svi-low-rank": (SVI(guide=AutoLowRank(2), optimizer=_FALLING, steps=1500, progress=False), ("groups",)),
     "svi-normal": (SVI(guide=AutoNormal(), optimizer=_FALLING, steps=1500, progress=False), ("factors",)),
     "svi-analytic": (
         SVI(objective=ELBO(2, analytic_kl=True), guide=AutoNormal(), optimizer=_FALLING, steps=1500, progress=False),

@@ -9,7 +9,8 @@ import pytest
 
 import ppl
 from ppl import dist
-from ppl.inference import AutoNormal
+from ppl.errors import ModelError
+from ppl.inference import AutoLowRank, AutoNormal
 from ppl.transforms.unconstrain import unconstrained_params
 
 UNBOUNDED: dict[str, Any] = {
@@ -57,3 +58,23 @@ def test_a_parameter_is_mapped_only_where_there_is_something_to_map():
 
     forward, inverse = unconstrained_params(three())
     assert set(forward) == set(inverse) == {"scale"}
+
+
+@pytest.mark.parametrize(("rank", "columns"), [(None, 3), (2, 2), (50, 7)])
+def test_a_guide_of_low_rank_starts_with_equal_variances_and_no_more_directions_than_numbers(
+    rank: int | None, columns: int
+):
+    program = model(dist.Normal(np.zeros(7), 1.0))
+    guide = AutoLowRank(rank, init_scale=0.2).build(program, 0)
+    program.check(guide)
+    factor, scale = (guide.params[n].init.array for n in ("guide.factor", "guide.scale"))
+    assert factor.shape == (7, columns)
+    np.testing.assert_allclose(np.sum(factor**2, axis=1) + scale**2, 0.04)
+    assert ppl.agreement(guide, precision="float64").difference < 1e-9
+
+
+@pytest.mark.parametrize("rank", [0, 1.5, True])
+def test_a_rank_is_a_positive_integer(rank: Any):
+    with pytest.raises(ModelError, match="AutoLowRank needs a rank of at least 1") as caught:
+        AutoLowRank(rank)
+    assert repr(rank) in str(caught.value)

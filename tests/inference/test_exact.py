@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pytest
 
 import ppl
 from ppl.backend.compiled import get_backend
-from ppl.inference import NUTS, SVI, AutoMultivariateNormal, AutoNormal
+from ppl.inference import NUTS, SVI, AutoLowRank, AutoMultivariateNormal, AutoNormal
 from ppl.inference.draws import guide_draws
 from tests.budget import sigmas
 from tests.inference.cases import BACKENDS, CASES, METHODS, Case
@@ -69,17 +69,33 @@ def test_evidence_of_importance_sampling(case: str, backend: str) -> None:
     assert abs(posterior.log_evidence - CASES[case].log_evidence) <= sigmas() * error
 
 
+def full(covariance: np.ndarray) -> dict[str, np.ndarray]:
+    """Parameters of AutoMultivariateNormal."""
+    return {"guide.scale_tril": np.linalg.cholesky(covariance)}
+
+
+def low_rank(covariance: np.ndarray) -> dict[str, np.ndarray]:
+    """Parameters of AutoLowRank: less its smallest eigenvalue, a covariance has one direction fewer."""
+    values, vectors = np.linalg.eigh(covariance)
+    factor = vectors[:, 1:] * np.sqrt(values[1:] - values[0])
+    return {"guide.scale": np.full(len(values), np.sqrt(values[0])), "guide.factor": factor}
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("case", CASES)
-def test_exact_guide_gives_the_evidence_at_every_draw(case: str, backend: str) -> None:
+@pytest.mark.parametrize("family", [full, low_rank])
+def test_exact_guide_gives_the_evidence_at_every_draw(
+    family: Callable[[np.ndarray], dict[str, np.ndarray]], case: str, backend: str
+) -> None:
     """With the exact posterior as guide, log p - log q has no variance: it is the evidence at each draw."""
     exact = CASES[case]
     program = exact.build()
     side = get_backend(backend)
     model = ppl.compile(program, backend, precision="float64")
-    guide = ppl.compile(AutoMultivariateNormal().build(program, 0), backend, precision="float64")
     mean = np.concatenate([np.ravel(v) for v in exact.mean.values()])
-    params = {"guide.loc": mean, "guide.scale_tril": np.linalg.cholesky(exact.covariance)}
+    auto = AutoMultivariateNormal() if family is full else AutoLowRank(len(mean) - 1)
+    guide = ppl.compile(auto.build(program, 0), backend, precision="float64")
+    params = {"guide.loc": mean, **family(exact.covariance)}
     _, log_p, log_q = guide_draws(model, guide, params, side.key(0), 50, seed=0)
     np.testing.assert_allclose(log_p - log_q, exact.log_evidence, atol=1e-8)
 

@@ -3,8 +3,17 @@
 from .amortized import AutoAmortized as AutoAmortized
 from .automatic import AutoDelta as AutoDelta
 from .automatic import AutoGuide as AutoGuide
+from .automatic import AutoLowRank as AutoLowRank
 from .automatic import AutoMultivariateNormal as AutoMultivariateNormal
 from .automatic import AutoNormal as AutoNormal
 from .flow import AutoFlow as AutoFlow
 
-__all__ = ["AutoAmortized", "AutoDelta", "AutoFlow", "AutoGuide", "AutoMultivariateNormal", "AutoNormal"]
+__all__ = [
+    "AutoAmortized",
+    "AutoDelta",
+    "AutoFlow",
+    "AutoGuide",
+    "AutoLowRank",
+    "AutoMultivariateNormal",
+    "AutoNormal",
+]

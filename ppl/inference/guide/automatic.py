@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
-from ppl.errors import StrategyError
-from ppl.language.dist import Delta, Identity, MultivariateNormal, Normal, Transformed, biject_to
+from ppl.errors import ModelError, StrategyError, user_location
+from ppl.language.dist import (
+    Delta,
+    Identity,
+    LowRankMultivariateNormal,
+    MultivariateNormal,
+    Normal,
+    Transformed,
+    biject_to,
+)
 from ppl.posterior.methods import register
 from ppl.program import supports
 from ppl.program.distributions import Distribution
@@ -187,6 +196,57 @@ class AutoMultivariateNormal:
         )
         joint = MultivariateNormal(loc.value, scale_tril=tril.value)
         return split_joint(program, "AutoMultivariateNormal", parts, [loc, tril], joint)
+
+
+@register
+@dataclass(frozen=True)
+class AutoLowRank:
+    """One normal distribution over all latent numbers, in unconstrained space, with a covariance of few numbers.
+
+    The covariance is that of independent numbers plus a matrix of low rank: between `AutoNormal`, which knows no
+    correlations, and `AutoMultivariateNormal`, whose n (n + 1) / 2 numbers are too many where n is in the thousands.
+
+    Attributes:
+        rank: directions in which latent numbers may vary together; None for the square root of how many there are.
+        init_scale: starting standard deviation, half of its variance from either part.
+        init_radius: the means start uniformly within this distance of zero.
+        init: where sites start instead, by name, each in its own space, shape (plates..., event...).
+
+    Raises:
+        ModelError: the rank is no positive integer.
+
+    Reference: Ong, Nott and Smith (2018), Gaussian variational approximation with a factor covariance structure.
+    """
+
+    rank: int | None = None
+    init_scale: float = 0.1
+    init_radius: float = 0.5
+    init: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        rank = self.rank
+        if rank is not None and (isinstance(rank, bool) or not isinstance(rank, (int, np.integer)) or rank < 1):
+            raise ModelError(
+                "AutoLowRank needs a rank of at least 1.",
+                declared_at=user_location(),
+                got=repr(rank),
+                remedy="AutoNormal() has no correlations, AutoMultivariateNormal() has all.",
+            )
+
+    def build(self, program: Program, seed: int, start: Mapping[str, np.ndarray] | None = None) -> Program:
+        """The guide program: an auxiliary site `guide` of which every latent is a part."""
+        parts = joint_parts(program, "AutoLowRank", self.init_radius, seed, start)
+        rank = min(parts.size, math.isqrt(parts.size - 1) + 1 if self.rank is None else int(self.rank))
+        half = self.init_scale / math.sqrt(2.0)
+        # Not zero: there the gradient of a factor is zero too. Each row is of equal length, so that all numbers start
+        # with the same variance.
+        factor = np.random.default_rng([seed, rank]).normal(size=(parts.size, rank))
+        factor *= half / np.linalg.norm(factor, axis=1, keepdims=True)
+        loc = Param("guide.loc", (), None, Frozen(parts.start), supports.real)
+        own = Param("guide.scale", (), None, Frozen(np.full(parts.size, half)), supports.positive)
+        shared = Param("guide.factor", (), None, Frozen(factor), supports.real)
+        joint = LowRankMultivariateNormal(loc.value, shared.value, apply("square", own.value))
+        return split_joint(program, "AutoLowRank", parts, [loc, own, shared], joint)
 
 
 @dataclass(frozen=True)
