@@ -7,15 +7,15 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-import pytest
-
 ROOT = Path(__file__).resolve().parents[2]
 
 TORCH = {"torch", "pyro", "pyroapi"}
 JAX = {"jax", "jaxlib", "numpyro", "equinox", "optax"}
 ANALYSIS = {"arviz", "xarray", "pandas", "scipy", "sklearn", "matplotlib", "networkx"}
 HEAVY = TORCH | JAX | ANALYSIS | {"funsor", "safetensors", "tqdm"}
-LIMIT_SECONDS = 0.3
+# 0.3 s on a machine that imports numpy, which comes along, in 0.1 s. Seconds alone would test the machine: the same
+# commit takes from 0.27 to 0.45 s on one, by what else its host does.
+LIMIT = 3.0
 RUNS = 5
 
 CODE = """
@@ -53,20 +53,18 @@ def load(module: str) -> Loaded:
     return Loaded(seconds, set(names))
 
 
-@pytest.fixture(scope="module")
-def runs() -> list[Loaded]:
-    return [load("ppl") for _ in range(RUNS)]
+def test_import_loads_no_framework():
+    assert not load("ppl").top_level_modules & HEAVY
 
 
-def test_import_loads_no_framework(runs: list[Loaded]):
-    assert not runs[0].top_level_modules & HEAVY
-
-
-def test_import_is_quick(runs: list[Loaded]):
-    # Seconds of processor time, and the best of the runs: the machine is busy with other tests, and the first run may
-    # have had to compile.
-    best = min(run.seconds for run in runs)
-    assert best < LIMIT_SECONDS, f"import ppl took {best:.3f} s; `python -X importtime -c 'import ppl'` shows where"
+def test_import_is_quick():
+    # Seconds of processor time, the best of the runs, in turns: other tests keep the machine busy, and the first run
+    # may have had to compile.
+    pairs = [(load("ppl").seconds, load("numpy").seconds) for _ in range(RUNS)]
+    ours, numpy = (min(times) for times in zip(*pairs, strict=True))
+    assert ours < LIMIT * numpy, (
+        f"import ppl took {ours:.3f} s, numpy {numpy:.3f} s; `python -X importtime -c 'import ppl'` shows where"
+    )
 
 
 def test_the_measurement_sees_a_heavy_module():
