@@ -13,9 +13,10 @@ TORCH = {"torch", "pyro", "pyroapi"}
 JAX = {"jax", "jaxlib", "numpyro", "equinox", "optax"}
 ANALYSIS = {"arviz", "xarray", "pandas", "scipy", "sklearn", "matplotlib", "networkx"}
 HEAVY = TORCH | JAX | ANALYSIS | {"funsor", "safetensors", "tqdm"}
-# 0.3 s on a machine that imports numpy, which comes along, in 0.1 s. Seconds alone would test the machine: the same
-# commit takes from 0.27 to 0.45 s on one, by what else its host does.
-LIMIT = 3.0
+LIMIT_SECONDS = 0.3
+# What numpy takes, which comes along, on a machine for which that limit is meant. Hosts slow down by half and more for
+# hours: on a slower one the limit grows in proportion; on a faster one it stays.
+NUMPY_SECONDS = 0.08
 RUNS = 5
 
 CODE = """
@@ -62,8 +63,10 @@ def test_import_is_quick():
     # may have had to compile.
     pairs = [(load("ppl").seconds, load("numpy").seconds) for _ in range(RUNS)]
     ours, numpy = (min(times) for times in zip(*pairs, strict=True))
-    assert ours < LIMIT * numpy, (
-        f"import ppl took {ours:.3f} s, numpy {numpy:.3f} s; `python -X importtime -c 'import ppl'` shows where"
+    limit = LIMIT_SECONDS * max(1.0, numpy / NUMPY_SECONDS)
+    assert ours < limit, (
+        f"import ppl took {ours:.3f} s of {limit:.3f}, numpy {numpy:.3f}; "
+        "`python -X importtime -c 'import ppl'` shows where"
     )
 
 
