@@ -43,7 +43,7 @@ def choose(program: Program) -> tuple[Any, str]:
             declared_at=discrete[0].location,
             remedy="Sum over a finite range by hand: ops.logsumexp over its values in a factor.",
         )
-    trained = [n.name for n in program.networks.values() if n.trained] + list(program.params)
+    trained = program.trained
     if trained and len(exact) == len(program.latents):
         why = "all latent sites are summed out exactly" if exact else "no site is latent"
         return SVI(guide=AutoDelta(), optimizer=Adam(1e-2)), f"{why}: parameters of maximum likelihood"

@@ -10,8 +10,8 @@ import numpy as np
 from ppl.backend.compiled import Compiled
 from ppl.backend.diagnosis import is_fault
 from ppl.backend.protocol import Key
+from ppl.posterior.guide_draws import guide_fault
 from ppl.posterior.posterior import Posterior
-from ppl.posterior.ratios import guide_fault
 from ppl.program.ops import apply, plate_sum
 from ppl.program.values import Value
 from ppl.transforms.density import log_density, simulator, total_of

@@ -217,8 +217,7 @@ def _refuse_shared(model: Program, guide: Program) -> None:
     Raises:
         StrategyError: model and guide share one.
     """
-    mine = [n.name for n in guide.networks.values() if n.trained] + list(guide.params)
-    for name in mine:
+    for name in guide.trained:
         if name in model.networks or name in model.params:
             raise StrategyError(
                 f"model and guide share {name!r}, and each has an objective of its own.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -242,6 +242,23 @@ def _joined(fit: Posterior, name: str) -> ModelError:
     )
 
 
+def refuse_unobserved(program: Program, names: Iterable[str]) -> None:
+    """Refuse data of what a fit did not observe.
+
+    Raises:
+        UnknownNameError: there is no such observed site.
+    """
+    for name in names:
+        if name not in program.observed:
+            raise UnknownNameError(
+                f"the fit observed no site {name!r}.",
+                model=program.name,
+                expected=f"data of {list(program.observed)}",
+                got=repr(name),
+                remedy=nearest(name, program.observed),
+            )
+
+
 def _bound_programs(fit: Posterior, inputs: Mapping[str, Any], data: Mapping[str, Any]) -> tuple[Program, Program]:
     """Model and guide on the rows in question, the model with their data.
 
@@ -253,15 +270,7 @@ def _bound_programs(fit: Posterior, inputs: Mapping[str, Any], data: Mapping[str
 
     old, guide = fit.program, fit.guide
     assert guide is not None
-    for name in data:
-        if name not in old.observed:
-            raise UnknownNameError(
-                f"the fit observed no site {name!r}.",
-                model=old.name,
-                expected=f"data of {list(old.observed)}",
-                got=repr(name),
-                remedy=nearest(name, old.observed),
-            )
+    refuse_unobserved(old, data)
     model = old
     if inputs:
         plan = make_plan(fit, inputs, "guide", False)

@@ -7,17 +7,13 @@ from collections.abc import Mapping
 import numpy as np
 
 from ppl.backend.compiled import Compiled
-from ppl.backend.diagnosis import is_fault
 from ppl.errors import ModelError
 from ppl.language.dist.kl import element_divergences, kl_divergence
 from ppl.program.ops import apply, over
 from ppl.program.values import Plate, Value
-from ppl.transforms.density import log_density, simulator
-from ppl.transforms.exact import exact_sites
 
-from .evaluation import CHUNK_BYTES, bytes_per_draw, own_params, pieces
-from .ratios import guide_fault
-from .rows import independent_plate
+from .evaluation import CHUNK_BYTES
+from .guide_draws import GuideDraws
 
 # Numbers of these families are names, so their means and variances say nothing.
 NAMES = ("Categorical", "OneHotCategorical")
@@ -34,29 +30,22 @@ class LatentSums:
     """
 
     def __init__(self, model: Compiled, guide: Compiled, params: Mapping[str, np.ndarray]) -> None:
-        self.model, self.guide = model, guide
-        self.params = {**own_params(model, params), **own_params(guide, params)}
-        program = model.program
-        exact = exact_sites(program, guide.program.sites)
-        self.latents = [n for n in program.latents if n not in exact]
-        name = independent_plate(program, guide.program, tuple(exact))
-        self.plate: Plate | None = None if name is None else program.plate(name)
-        self.draws = simulator(guide.program, lead=True, densities=True)
-        values = {n: self.draws.values[n] for n in self.latents}
-        self.density = log_density(program, values, checked=False, exact=exact)
+        self.at = GuideDraws(model, guide, params)
+        self.latents, self.plate = self.at.latents, self.at.plate
         self.costs: dict[str, np.ndarray] = {}
         self.count = 0
         self.first: dict[str, np.ndarray] = {}
         self.second: dict[str, np.ndarray] = {}
         self.rates: dict[str, np.ndarray] = {}
-        normal = [n for n in program.observed if self.density.dists[n].family == "Normal"]
-        self.noisy = normal[0] if len(normal) == 1 == len(program.observed) else None
+        observed = model.program.observed
+        normal = [n for n in observed if self.at.density.dists[n].family == "Normal"]
+        self.noisy = normal[0] if len(normal) == 1 == len(observed) else None
         self.noise: float | None = None
         self.plates: dict[str, tuple[Plate, ...]] = {}
         self.outputs = self._outputs()
 
     def _outputs(self) -> dict[str, Value]:
-        program, density, draws = self.model.program, self.density, self.draws
+        program, density, draws = self.at.model.program, self.at.density, self.at.draws
         out: dict[str, Value] = {}
         for name, term in density.terms.items():
             parts = density.parts[name]
@@ -109,23 +98,8 @@ class LatentSums:
         Raises:
             NonFiniteError: log q is not finite, or log p is NaN or plus infinity; names the first site at fault.
         """
-        model, backend = self.model, self.model.backend
-        programs = (model.program, self.guide.program)
-        emitted = model.emitter(programs=programs).emit("latents", self.outputs)
-        function = backend.jit(model.load(emitted, self.guide.networks), model.precision, ("lead",))
-        data = self.guide.bind(emitted, model.program.data)
-        params = {k: backend.array(v, "float", model.precision) for k, v in self.params.items()}
-        width = sum(bytes_per_draw(p, model.precision) for p in programs)
-        steps = list(pieces(count, width, chunk_bytes) if chunk is None else pieces(count, 1, chunk))
-        for (place, index), key in zip(steps, backend.split(backend.key(seed), len(steps)), strict=True):
-            lead = (len(index),)
-            shapes, again = model.noise_shapes(self.draws.noise, lead, {}), backend.copy(key)
-            result = function(params, {}, data, backend.noise(key, shapes, model.precision), lead=lead)
-            arrays = {n: backend.to_numpy(a) for n, a in result.items()}
-            if any(is_fault(a, n.startswith("log_p")) for n, a in arrays.items() if n.startswith("log_")):
-                noise = backend.noise(again, shapes, model.precision)
-                raise guide_fault(model, self.guide, self.draws, self.density, params, noise, lead[0])
-            self._take(arrays, len(index), place.stop - place.start)
+        for arrays, drawn, used in self.at.evaluate("latents", self.outputs, count, seed, chunk, chunk_bytes):
+            self._take(arrays, drawn, used)
 
     def _take(self, arrays: Mapping[str, np.ndarray], drawn: int, used: int) -> None:
         self.count += used
@@ -136,7 +110,7 @@ class LatentSums:
                 full = np.broadcast_to(array, (drawn, *sizes))[:used].reshape(used, -1).sum(axis=1, dtype=float)
                 self.costs[label] = np.concatenate([self.costs.get(label, np.zeros(0)), full])
             elif kind in ("value", "unit"):
-                full = np.broadcast_to(array, (drawn, *self.model.sizes(label)))[:used].astype(float)
+                full = np.broadcast_to(array, (drawn, *self.at.model.sizes(label)))[:used].astype(float)
                 if kind == "unit":
                     self.rates[label] = self.rates.get(label, 0.0) + full.sum(axis=0)
                 else:
@@ -147,10 +121,6 @@ class LatentSums:
                 self.noise = scale if np.ptp(array) <= 1e-5 * scale else None
 
     @property
-    def _rows(self) -> int:
-        return 1 if self.plate is None else self.plate.size
-
-    @property
     def totals(self) -> dict[str, tuple[float, float]]:
         """For each latent its rate, then for each other term its distortion: mean and standard error, in nats."""
         # In the order of the declaration: JAX gives results in the order of their names.
@@ -158,13 +128,13 @@ class LatentSums:
         order += [n for n in self.plates if n not in self.latents]
         out: dict[str, tuple[float, float]] = {}
         for name in order:
-            each = self.costs[name] / self._rows
+            each = self.costs[name] / self.at.rows
             out[name] = float(each.mean()), float(each.std(ddof=1) / len(each) ** 0.5)
         return out
 
     def _flat(self, name: str, array: np.ndarray) -> np.ndarray:
         """Rows, then the event."""
-        site = self.model.program.sites[name]
+        site = self.at.model.program.sites[name]
         return array.reshape(-1, *site.dist.event_shape)
 
     def moments(self, name: str) -> tuple[np.ndarray, np.ndarray] | None:
@@ -175,7 +145,7 @@ class LatentSums:
         The variance of the means of the draws is that of the posterior means plus the noise of the means, which is
         taken off: the result is unbiased, and can be slightly negative.
         """
-        site = self.model.program.sites[name]
+        site = self.at.model.program.sites[name]
         if name not in self.first or not site.plates:
             return None
         mean = self._flat(name, self.first[name] / self.count)
@@ -190,4 +160,4 @@ class LatentSums:
         if name not in self.rates:
             return None
         whole = self._flat(name, self.rates[name] / self.count).sum(axis=0)
-        return whole / self._rows
+        return whole / self.at.rows

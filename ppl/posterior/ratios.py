@@ -9,19 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from ppl.backend.compiled import Compiled
-from ppl.backend.diagnosis import fault, findings, is_fault, outputs_of
-from ppl.backend.protocol import Arrays
-from ppl.errors import NonFiniteError, PPLError
 from ppl.program.check import check_auxiliary
 from ppl.program.ops import over, plate_sum
 from ppl.program.values import Plate, Value
-from ppl.transforms.density import Density, Simulator, log_density, simulator, total_of
-from ppl.transforms.exact import exact_sites
+from ppl.transforms.density import total_of
 
-from .evaluation import CHUNK_BYTES, bytes_per_draw, own_params, pieces
+from .evaluation import CHUNK_BYTES
+from .guide_draws import GuideDraws
 
-_GUIDE = 'Draws of a guide have a density: bound its parameters, give it lighter tails, or use precision="float64".'
-_MODEL = "The guide draws values at which the model has no density: check what the parameters there are computed from."
 # Numbers that are smoothed at a time.
 SMOOTHED = 2_000_000
 
@@ -37,25 +32,14 @@ class LogWeights:
     """
 
     def __init__(self, model: Compiled, guide: Compiled, params: Mapping[str, np.ndarray]) -> None:
-        # Here and not above: fits import this file, and need nothing of what that one loads.
-        from .rows import independent_plate
-
         check_auxiliary(guide.program)
-        self.model, self.guide = model, guide
-        self.params = {**own_params(model, params), **own_params(guide, params)}
-        exact = exact_sites(model.program, guide.program.sites)
-        name = independent_plate(model.program, guide.program, tuple(exact))
-        self.plate: Plate | None = None if name is None else model.program.plate(name)
-        self.rows = 1 if self.plate is None else self.plate.size
-        self.draws: Simulator = simulator(guide.program, lead=True, densities=True)
-        latents = {n: self.draws.values[n] for n in model.program.latents if n not in exact}
-        # The draws lie in the support, as the guide has been checked against the model.
-        self.density: Density = log_density(model.program, latents, checked=False, exact=exact)
+        self.at = GuideDraws(model, guide, params)
+        self.plate, self.rows = self.at.plate, self.at.rows
 
     def _outputs(self) -> dict[str, Value]:
-        guide = self.guide.program
-        log_p = [self._kept(term, self.density.plates[name]) for name, term in self.density.terms.items()]
-        log_q = [self._kept(term, guide.by_name[name].plates) for name, term in self.draws.log_probs.items()]
+        density, draws, guide = self.at.density, self.at.draws, self.at.guide.program
+        log_p = [self._kept(term, density.plates[name]) for name, term in density.terms.items()]
+        log_q = [self._kept(term, guide.by_name[name].plates) for name, term in draws.log_probs.items()]
         outputs = {"log_p": total_of([t for t in log_p if t is not None])}
         outputs["log_q"] = total_of([t for t in log_q if t is not None])
         return {name: self._wide(value) for name, value in outputs.items()}
@@ -88,63 +72,12 @@ class LogWeights:
         Raises:
             NonFiniteError: log q is not finite, or log p is NaN or plus infinity; names the first site at fault.
         """
-        model, backend = self.model, self.model.backend
-        programs = (model.program, self.guide.program)
-        emitted = model.emitter(programs=programs).emit("log_weights", self._outputs())
-        function = backend.jit(model.load(emitted, self.guide.networks), model.precision, ("lead",))
-        data = self.guide.bind(emitted, model.program.data)
-        params = self._arrays()
-        if chunk is None:
-            width = sum(bytes_per_draw(p, model.precision) for p in programs)
-        else:
-            width, chunk_bytes = 1, chunk
-        steps = list(pieces(particles, width, chunk_bytes))
-        for (place, index), key in zip(steps, backend.split(backend.key(seed), len(steps)), strict=True):
-            # All chunks have one size, so that the function is compiled once; the last one is cut.
-            lead = (len(index),)
-            shapes, again = model.noise_shapes(self.draws.noise, lead, {}), backend.copy(key)
-            result = function(params, {}, data, backend.noise(key, shapes, model.precision), lead=lead)
-            log_p, log_q = (backend.to_numpy(result[name]).astype(float) for name in ("log_p", "log_q"))
-            if is_fault(log_q, False) or is_fault(log_p, True):
-                noise = backend.noise(again, shapes, model.precision)
-                raise guide_fault(model, self.guide, self.draws, self.density, params, noise, lead[0])
-            ratio = log_p - log_q
+        found = self.at.evaluate("log_weights", self._outputs(), particles, seed, chunk, chunk_bytes)
+        for arrays, drawn, used in found:
+            ratio = arrays["log_p"].astype(float) - arrays["log_q"].astype(float)
             if self.plate is None and ratio.ndim:
                 ratio = ratio[..., None]
-            yield np.broadcast_to(ratio, (*lead, self.rows))[: place.stop - place.start]
-
-    def _arrays(self) -> Arrays:
-        backend, precision = self.model.backend, self.model.precision
-        return {k: backend.array(v, "float", precision) for k, v in self.params.items()}
-
-
-def guide_fault(
-    model: Compiled, guide: Compiled, draws: Simulator, density: Density, params: Arrays, noise: Arrays, count: int
-) -> PPLError:
-    """The error for draws of a guide whose densities are not finite, from the noise that they were made of.
-
-    Args:
-        model: the model.
-        guide: the guide.
-        draws: the guide's draws.
-        density: the model's density there.
-        params: parameters of both.
-        noise: random arguments.
-        count: number of draws.
-    """
-    backend = model.backend
-    outputs = outputs_of(draws.log_probs, draws.dists, draws.values, "guide/")
-    outputs |= outputs_of(density.terms, density.dists, density.values, "model/")
-    emitted = model.emitter(programs=(model.program, guide.program)).emit("diagnose", outputs)
-    function = backend.jit(model.load(emitted, guide.networks), model.precision, ("lead",))
-    results = function(params, {}, guide.bind(emitted, model.program.data), noise, lead=(count,))
-    arrays = {k: backend.to_numpy(v) for k, v in results.items()}
-    own = {k: backend.to_numpy(v) for k, v in params.items()}
-    drawn = findings(guide.program, arrays, own, drawn=True, prefix="guide/")
-    scored = findings(model.program, arrays, own, parts=density.parts, prefix="model/")
-    when = "at the draws of the guide"
-    error = fault(drawn, when, remedy=_GUIDE) or fault(scored, when, impossible=True, remedy=_MODEL)
-    return error or NonFiniteError(f"a log density is not finite {when}.", model=model.program.name)
+            yield np.broadcast_to(ratio, (drawn, self.rows))[:used]
 
 
 @dataclass

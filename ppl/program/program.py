@@ -86,6 +86,11 @@ class Program(Verbs):
         return {s.name: s for s in self.statements if isinstance(s, Network)}
 
     @property
+    def trained(self) -> list[str]:
+        """Names of what is fitted besides latents: parameters, then networks whose weights are."""
+        return [*self.params, *(n.name for n in self.networks.values() if n.trained)]
+
+    @property
     def carries(self) -> dict[str, Carry]:
         """What the steps of scans hand on."""
         return {s.name: s for s in self.statements if isinstance(s, Carry)}

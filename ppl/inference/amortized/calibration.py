@@ -319,7 +319,7 @@ def _checked(
             expected=f"at least {2 * BIN_SIZE} simulations, 9 draws, 0 < false_alarm < 1",
             got=f"{simulations} simulations, {draws} draws, false_alarm={false_alarm}",
         )
-    trained = [*program.params, *(n.name for n in program.networks.values() if n.trained)]
+    trained = program.trained
     if trained:
         raise ModelError(
             f"the model holds {trained[0]!r}, whose true value has no distribution to be drawn from.",

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ppl.backend.compiled import Compiled
-from ppl.errors import DataError, GuideError, ModelError, StrategyError, UnknownNameError, nearest
+from ppl.errors import DataError, GuideError, ModelError, StrategyError
 from ppl.inference.draws import guide_posterior
 from ppl.inference.gradient.sleep import data_inputs as equal_inputs
 from ppl.inference.guide import AutoDelta
@@ -18,6 +18,7 @@ from ppl.inference.guide.amortized import AutoAmortized, Bank
 from ppl.inference.optimizers import Adam, Optimizer, Schedule
 from ppl.inference.progress import Progress
 from ppl.inference.svi import SVI
+from ppl.posterior.bounds import refuse_unobserved
 from ppl.posterior.methods import register
 from ppl.posterior.posterior import Posterior
 from ppl.program.check import check_guide, not_a_guide
@@ -219,7 +220,7 @@ def refuse_as_simulator(program: Program) -> None:
                 declared_at=site.location,
                 remedy="Use SVI or NUTS, which sum or impute them.",
             )
-    trained = [*program.params, *(n.name for n in program.networks.values() if n.trained)]
+    trained = program.trained
     if trained:
         raise ModelError(
             f"the model holds {trained[0]!r}, whose value would have to be known to simulate.",
@@ -262,9 +263,13 @@ def _repeated_on(guide: Program, inputs: Mapping[str, str], data: Mapping[str, n
     """A guide for many sets of data, one run for each."""
     count = len(next(iter(data.values())))
     many = repeated(guide, free_plate(guide, "simulation", count), inputs)
+    return replace(many, data={**many.data, **_arrays(guide, inputs, data)})
+
+
+def _arrays(guide: Program, inputs: Mapping[str, str], data: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Data as the inputs of a guide, which may read whole numbers as real ones."""
     kinds = {i.name: i.dtype for i in guide.inputs}
-    arrays = {n: np.asarray(data[s], dtype=float if kinds[n] == "float" else None) for n, s in inputs.items()}
-    return replace(many, data={**many.data, **arrays})
+    return {n: np.asarray(data[s], dtype=float if kinds[n] == "float" else None) for n, s in inputs.items()}
 
 
 def _scored(guide: Program, inputs: Mapping[str, str], bank: Mapping[str, np.ndarray]) -> Program:
@@ -274,15 +279,7 @@ def _scored(guide: Program, inputs: Mapping[str, str], bank: Mapping[str, np.nda
 
 
 def _with_data(program: Program, data: Mapping[str, Any]) -> Program:
-    for name in data:
-        if name not in program.observed:
-            raise UnknownNameError(
-                f"the fit observed no site {name!r}.",
-                model=program.name,
-                expected=f"data of {list(program.observed)}",
-                got=repr(name),
-                remedy=nearest(name, program.observed),
-            )
+    refuse_unobserved(program, data)
     return program.observe(**data)
 
 
@@ -290,9 +287,8 @@ def _bound(fit: Posterior, program: Program) -> Program:
     """The guide with the data of a program."""
     guide = fit.guide
     assert guide is not None
-    kinds = {i.name: i.dtype for i in guide.inputs}
-    arrays: dict[str, np.ndarray] = {}
-    for name, site in data_inputs(fit.program, guide).items():
+    inputs = data_inputs(fit.program, guide)
+    for site in inputs.values():
         if program.sites[site].missing is not None:
             raise DataError(
                 "its data has missing elements, and the guide has seen none with gaps.",
@@ -301,8 +297,7 @@ def _bound(fit: Posterior, program: Program) -> Program:
                 declared_at=program.sites[site].location,
                 remedy="Use SVI or NUTS, which sum or impute them.",
             )
-        arrays[name] = np.asarray(program.data[site], dtype=float if kinds[name] == "float" else None)
-    return guide.bind(**arrays)
+    return guide.bind(**_arrays(guide, inputs, program.data))
 
 
 def _problems(program: Program, facts: Mapping[str, Any], steps: int) -> list[str]:

@@ -158,8 +158,7 @@ class AutoDelta:
         names = _Names(program)
         statements: list[Statement] = []
         # Without latents to approximate the point is that of the parameters alone: maximum likelihood.
-        trained = bool(program.params) or any(n.trained for n in program.networks.values())
-        alone = trained and program.latents.keys() == exact_sites(program).keys()
+        alone = bool(program.trained) and program.latents.keys() == exact_sites(program).keys()
         latents = {} if alone else _latents(program, "AutoDelta")
         for name, site in latents.items():
             bijection = biject_to(names.distribution(site.dist).support)

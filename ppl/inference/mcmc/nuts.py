@@ -83,8 +83,7 @@ class NUTS:
                 model=program.name,
                 remedy="Use ImportanceSampling(), whose draws are then exact.",
             )
-        free = [p.name for p in program.params.values()]
-        free += [n.name for n in program.networks.values() if n.trained]
+        free = program.trained
         if free:
             first = program.by_name[free[0]]
             raise StrategyError(
